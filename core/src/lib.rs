@@ -1,0 +1,5 @@
+//! The pure half of oneport.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Stage 1: bytes to units of a protocol and back; no policy, no history of the connection.

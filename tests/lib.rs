@@ -1,0 +1,1 @@
+//! The laws of oneport, as tests.
