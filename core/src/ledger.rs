@@ -35,7 +35,8 @@ impl Deref for Piece<'_, '_> {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Chunk(bytes) | Self::Held(bytes) => bytes,
+            Self::Chunk(bytes) => bytes,
+            Self::Held(bytes) => bytes,
         }
     }
 }
