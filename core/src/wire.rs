@@ -1,1 +1,6 @@
 //! Stage 1: bytes to units of a protocol and back; no policy, no history of the connection.
+
+pub mod http1;
+pub mod progress;
+mod span;
+pub mod tls;
