@@ -7,6 +7,7 @@ use oneport_core::{Config, Facts, Handover, Matcher, MuxMachine, Outcome, Routes
 
 use crate::address::Addresses;
 use crate::limits::Limits;
+use crate::refusals::Refusals;
 use crate::registry::Registry;
 use crate::stats::{OutcomeHook, Report, Stats};
 
@@ -58,6 +59,7 @@ impl Plan {
             config: Arc::new(self.config),
             limits: self.limits,
             stats: Arc::new(Stats::new(self.hook)),
+            refusals: Refusals::default(),
         })
     }
 }
@@ -80,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) limits: Limits,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) refusals: Refusals,
 }
 
 impl Shared {
@@ -92,7 +95,8 @@ impl Shared {
     }
 }
 
-/// One connection's way from accepting to its outcome.
+/// One connection's way from accepting to its outcome. One that is dropped half way (with the executor that it was on, or because a
+/// closure of the user panicked) ends as by shutdown: each accepted connection has an outcome.
 #[derive(Debug)]
 pub(crate) struct Journey {
     pub(crate) shared: Arc<Shared>,
@@ -102,12 +106,13 @@ pub(crate) struct Journey {
     pub(crate) time_to_verdict: Option<Duration>,
     pub(crate) greeted: bool,
     pub(crate) route: Option<Arc<str>>,
+    has_ended: bool,
 }
 
 impl Journey {
     pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
         shared.stats.accepted();
-        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None }
+        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None, has_ended: false }
     }
 
     /// The verdict is there.
@@ -118,16 +123,31 @@ impl Journey {
     }
 
     /// The journey ends: exactly once per connection.
-    pub(crate) fn end(self, outcome: Outcome, now: Instant) -> ConnectionInfo {
-        let Self { shared, addresses, accepted, time_to_verdict, greeted, route } = self;
-        shared.stats.ended(&Report {
-            addresses: &addresses,
+    pub(crate) fn end(mut self, outcome: Outcome, now: Instant) -> ConnectionInfo {
+        self.report(outcome, now);
+        let addresses = core::mem::replace(&mut self.addresses, Addresses::UNKNOWN);
+        ConnectionInfo { addresses, route: self.route.take(), greeted: self.greeted }
+    }
+
+    fn report(&mut self, outcome: Outcome, now: Instant) {
+        self.has_ended = true;
+        self.shared.stats.ended(&Report {
+            addresses: &self.addresses,
             outcome,
-            route: route.as_deref(),
-            greeted,
-            time_to_verdict: time_to_verdict.unwrap_or_else(|| now.saturating_duration_since(accepted)),
+            route: self.route.as_deref(),
+            greeted: self.greeted,
+            time_to_verdict: self
+                .time_to_verdict
+                .unwrap_or_else(|| now.saturating_duration_since(self.accepted)),
         });
-        ConnectionInfo { addresses, route, greeted }
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.report(Outcome::Shutdown, Instant::now());
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{ready, Poll};
+use std::task::{ready, Context, Poll, Wake, Waker};
 
 use oneport_core::ledger::{BackendLedger, Piece, Reconciled};
 
@@ -13,6 +13,8 @@ pub(crate) struct Outbound {
     ledger: BackendLedger,
     /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or the head of a frame. Payload is never here.
     pending: Vec<u8>,
+    /// Who waits for `pending` to be written.
+    writer: Option<Waker>,
     /// Where a backend that does not speak HTTP/2 is counted; `None` once that is known.
     stats: Option<Arc<Stats>>,
 }
@@ -20,7 +22,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(ledger: BackendLedger, stats: Arc<Stats>) -> Self {
         let stats = (ledger.reconciled() == Reconciled::NotYet).then_some(stats);
-        Self { ledger, pending: Vec::new(), stats }
+        Self { ledger, pending: Vec::new(), writer: None, stats }
     }
 
     /// Whether writes go straight to the socket.
@@ -46,6 +48,23 @@ impl Outbound {
         }
         self.pending = Vec::new();
         Poll::Ready(Ok(()))
+    }
+
+    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
+    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
+        self.writer = (answer.is_pending() && self.has_pending()).then(|| cx.waker().clone());
+        answer
+    }
+
+    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
+    /// this, the other half of a split connection, which waits to write, would be forgotten.
+    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
+        match &self.writer {
+            Some(writer) if !writer.will_wake(cx.waker()) => {
+                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
+            }
+            _ => cx.waker().clone(),
+        }
     }
 
     /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
@@ -113,5 +132,13 @@ impl Outbound {
             }
             _ => self.stats = None,
         }
+    }
+}
+
+struct Both([Waker; 2]);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.0.iter().for_each(Waker::wake_by_ref);
     }
 }

@@ -150,6 +150,7 @@ impl Registry {
     }
 
     /// Whether every connection has left.
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
         inner.free.len() == inner.entries.len()

@@ -4,7 +4,6 @@ use std::future::{poll_fn, Future};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{pin, Pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
@@ -175,25 +174,6 @@ fn poll_write_all<T: AsyncWrite + Unpin>(
     Pin::new(io).poll_flush(cx)
 }
 
-/// Refusals that are being lingered on, over all listeners of the process.
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
-
-/// A place among the refusals in progress.
-struct Lingering;
-
-impl Lingering {
-    fn enter(most: usize) -> Option<Self> {
-        let place = Self;
-        (LINGERING.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        LINGERING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
 /// would reset the connection and destroy what was written.
 async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
@@ -201,7 +181,7 @@ async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outc
     journey.end(outcome, now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| Lingering::enter(shared.limits.refusals)).flatten() else { return };
+    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else { return };
     let until = Instant::now() + shared.limits.linger;
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
     let mut left = shared.limits.linger_bytes;
