@@ -112,7 +112,15 @@ pub(crate) struct Journey {
 impl Journey {
     pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
         shared.stats.accepted();
-        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None, has_ended: false }
+        Self {
+            shared,
+            addresses,
+            accepted,
+            time_to_verdict: None,
+            greeted: false,
+            route: None,
+            has_ended: false,
+        }
     }
 
     /// The verdict is there.

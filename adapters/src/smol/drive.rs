@@ -187,7 +187,9 @@ async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outc
     journey.end(outcome, Instant::now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else { return };
+    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else {
+        return;
+    };
     let mut left = shared.limits.linger_bytes;
     let mut is_shut = false;
     let mut timer = Timer::after(shared.limits.linger);

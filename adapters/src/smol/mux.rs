@@ -145,8 +145,7 @@ impl<L: Listener> Mux<L> {
         let slots = Arc::new(slots);
         let executor = Arc::new(Executor::new());
         let home = Home::of(&executor);
-        let serving =
-            Serving { shared: shared.clone(), slots: Arc::downgrade(&slots), home: home.clone() };
+        let serving = Serving { shared: shared.clone(), slots: Arc::downgrade(&slots), home: home.clone() };
         let _ = link.serving.set(serving);
         // However this future ends, nothing can be given to the mux afterwards.
         let _stopped = StopAtEnd(&link.stop);
@@ -237,6 +236,20 @@ impl<T: Io> Handle<T> {
         let journey = Journey::new(shared.clone(), addresses, Instant::now());
         home.spawn(drive(io, journey, slots, home.clone()));
         Ok(())
+    }
+
+    /// Whether connections can be given to it.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_serving(&self) -> bool {
+        let slots = self.0.serving.get().map(|serving| serving.slots.strong_count());
+        slots.is_some_and(|slots| slots > 0) && !self.0.stop.is_set()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn accept_failed(&self) {
+        if let Some(serving) = self.0.serving.get() {
+            serving.shared.stats.accept_failed();
+        }
     }
 
     /// What the mux has done so far.

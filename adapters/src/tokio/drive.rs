@@ -181,7 +181,9 @@ async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outc
     journey.end(outcome, now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else { return };
+    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else {
+        return;
+    };
     let until = Instant::now() + shared.limits.linger;
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
     let mut left = shared.limits.linger_bytes;
