@@ -10,6 +10,13 @@ fn pairs(lines: &[Line]) -> Vec<(Vec<u8>, Vec<u8>)> {
     lines.iter().map(|line| (line.name.clone(), line.value.clone())).collect()
 }
 
+#[test]
+fn the_static_table() {
+    let block: Vec<u8> = (1..=61).map(|index| 0x80 | index).collect();
+    let ours = decode(&mut Decoder::new(4096), &block).unwrap();
+    assert_eq!(pairs(&ours), fluke_hpack::Decoder::new().decode(&block).unwrap());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 

@@ -111,6 +111,17 @@ fn a_reduced_size_must_be_answered() {
     );
 }
 
+/// What we advertise above the default is the peer's to take: until it says so, its table has the default size.
+#[test]
+fn a_larger_table_begins_with_an_update() {
+    let entry = [&b"\x40\x01a\x7f\xe9\x06"[..], &[b'x'; 1000]].concat();
+    let mut decoder = Decoder::new(8192);
+    assert!(decode(&mut decoder, &entry.repeat(8)).is_ok());
+    assert_eq!(decoder.table_size(), 3 * 1033);
+    assert!(decode(&mut decoder, &[&[0x3f, 0xe1, 0x3f][..], &entry.repeat(8)].concat()).is_ok());
+    assert_eq!(decoder.table_size(), 7 * 1033);
+}
+
 #[test]
 fn huffman_strings() {
     // `a` is 00011; then padding of ones, of something else, of eight bits; then EOS.
