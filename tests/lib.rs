@@ -1,1 +1,4 @@
 //! The laws of oneport, as tests.
+
+#[cfg(test)]
+mod hpack;
