@@ -2,3 +2,7 @@
 
 #[cfg(test)]
 mod hpack;
+#[cfg(test)]
+mod http1;
+#[cfg(test)]
+mod tls;
