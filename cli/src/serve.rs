@@ -28,13 +28,12 @@ use socket::{AnyListener, Socket};
 /// What the tasks that carry connections share.
 #[derive(Clone)]
 struct Carrier {
-    logger: Logger,
     /// How long a backend may take to accept.
     deadline: Duration,
     /// Turns true when the drain is over: what still runs is cut.
     cut: watch::Receiver<bool>,
     /// Held by every connection that is routed: the drain is over when all are gone.
-    alive: mpsc::Sender<()>,
+    _alive: mpsc::Sender<()>,
 }
 
 /// Serves until a signal.
@@ -67,7 +66,8 @@ pub(crate) fn block_on(future: impl Future<Output = Result<(), Error>>) -> Resul
 pub(crate) fn stop_signal() -> Result<impl Future<Output = &'static str>, Error> {
     let handler =
         |kind| signal(kind).map_err(|error| Error::runtime(format!("can not wait for signals: {error}")));
-    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -82,14 +82,11 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     for listen in &plan.listeners {
         bound.extend(bind(listen).await?);
     }
-    for warning in &plan.warnings {
-        logger.log(&Event::new(Level::Warn, "warning").with("message", warning.as_str()));
-    }
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
     let deadline = plan.limits.delivery_deadline;
-    let carrier = Carrier { logger: logger.clone(), deadline, cut: is_cut, alive };
+    let carrier = Carrier { deadline, cut: is_cut, _alive: alive };
     let mut files = Vec::new();
     let mut handles: Vec<Handle<Socket>> = Vec::new();
     let mut serving = Vec::new();
@@ -122,13 +119,20 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
         let _ = cut.send(true);
         // A cut is a matter of one look at a flag; whoever misses it is reset by the exit.
         let _ = timeout(Duration::from_millis(200), all_gone.recv()).await;
-        logger.log(&Event::new(Level::Warn, "drain-cut").with("message", "connections were cut at the end of the drain"));
+        logger.log(
+            &Event::new(Level::Warn, "drain-cut")
+                .with("message", "connections were cut at the end of the drain"),
+        );
     }
     Ok(())
 }
 
 /// The routes of one listener and where they lead.
-fn build(plan: &Plan, listener: AnyListener, logger: &Logger) -> (Mux<AnyListener>, Vec<(Incoming<Socket>, Backend)>) {
+fn build(
+    plan: &Plan,
+    listener: AnyListener,
+    logger: &Logger,
+) -> (Mux<AnyListener>, Vec<(Incoming<Socket>, Backend)>) {
     let limits = &plan.limits;
     let mut mux = Mux::with_bounds(listener, limits.mux.clone(), limits.listener());
     let mut routes = Vec::new();

@@ -107,7 +107,10 @@ async fn bind_unix(path: &Path) -> io::Result<Bound> {
                 Ok(_) => return Err(error),
                 Err(_) if is_socket => return Err(error),
                 Err(_) => {
-                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"))
+                    return Err(io::Error::new(
+                        io::ErrorKind::AlreadyExists,
+                        "there is a file that is no socket",
+                    ))
                 }
             }
             std::fs::remove_file(path)?;

@@ -20,7 +20,10 @@ pub(super) async fn connect(address: &Address, deadline: Duration) -> io::Result
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<_> = match address {
         Address::Unix(path) => {
-            return timeout_at(until, UnixStream::connect(path)).await.unwrap_or_else(|_| Err(timed_out())).map(Socket::Unix);
+            return timeout_at(until, UnixStream::connect(path))
+                .await
+                .unwrap_or_else(|_| Err(timed_out()))
+                .map(Socket::Unix);
         }
         Address::Ip(address) => vec![*address],
         Address::Name { host, port } => timeout_at(until, lookup_host((host.as_str(), *port)))
