@@ -105,7 +105,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     }
     // `35m` and `90s` read better than `2100s` and `1m30s`.
     for (unit, length) in TIMES {
-        if rest % length == 0 && rest / length < 1_000 {
+        if rest.is_multiple_of(length) && rest / length < 1_000 {
             return format!("{}{unit}", rest / length);
         }
     }
