@@ -1,6 +1,10 @@
 //! The laws of oneport, as tests.
 
 #[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod flights;
+#[cfg(test)]
 mod hpack;
 #[cfg(test)]
 mod http1;
