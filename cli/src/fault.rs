@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn places_outside_or_inside_characters_do_no_harm() {
         // The last one is upside down, which no parser should make, and which should do no harm either.
-        let upside_down = std::ops::Range { start: 3, end: 1 };
+        let upside_down = Range { start: 3, end: 1 };
         for at in [0..0, 1..2, 9..99, upside_down] {
             let shown = Fault::new(at, "m").in_file("f", "äö\nü");
             assert!(shown.contains('^'), "{shown}");
