@@ -213,3 +213,18 @@ fn closed_outputs_are_no_reason_to_panic() {
 fn oneport_shell(line: &str) -> Output {
     Command::new("/bin/sh").args(["-c", line]).env("RUST_BACKTRACE", "1").output().expect("a shell")
 }
+
+#[test]
+fn an_address_that_can_not_be_listened_on() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = taken.local_addr().unwrap().to_string();
+    assert_usage_error(&run(&["serve", "--route", "any=127.0.0.1:9", "--listen", &address]), &[&address]);
+    assert_usage_error(&run(&["demo", "--listen", &address]), &[&address]);
+    let folder = ["serve", "--route", "any=127.0.0.1:9", "--listen", "unix:/nonexistent/a.sock"];
+    assert_usage_error(&run(&folder), &["/nonexistent/a.sock"]);
+    // A file that is no socket is somebody's data, and is not replaced.
+    let file = File::new("data", b"precious");
+    let listen = format!("unix:{}", file.name());
+    assert_usage_error(&run(&["serve", "--route", "any=127.0.0.1:9", "--listen", &listen]), &[file.name()]);
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"precious");
+}
