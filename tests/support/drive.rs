@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use oneport_core::testing::{End, Piece};
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Parts, Why};
 
+use super::model::expect;
 use super::scene::{Scene, To};
 use super::words::{parse, Word};
 
@@ -295,4 +296,49 @@ fn deliver(handover: Handover<To>, why: Why, late: &[&[u8]]) -> Ending {
     backend.extend_from_slice(to_backend.finish());
     assert!(to_backend.is_transparent());
     Ending::Routed { to, backend, owes_ack, owed_by_backend: is_greeted.then(|| to_client.owed()) }
+}
+
+/// Plays the scene whole and byte by byte, and holds both against the model: what a story of one connection is told with.
+#[track_caller]
+pub(crate) fn tell(scene: &Scene) -> Seen {
+    let (whole, _) = play(scene, &Cuts::whole());
+    assert_eq!(play(scene, &Cuts::bytewise()).0, whole, "byte by byte, of {scene:?}");
+    assert_eq!(whole, expect(scene), "the model of {scene:?}");
+    whole
+}
+
+impl Seen {
+    /// Where it went, if it was routed.
+    pub(crate) fn to(&self) -> Option<To> {
+        match &self.ending {
+            Ending::Routed { to, .. } => Some(*to),
+            Ending::Closed(_) => None,
+        }
+    }
+
+    /// How it ended, if it was not routed.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match &self.ending {
+            Ending::Routed { .. } => None,
+            Ending::Closed(outcome) => Some(*outcome),
+        }
+    }
+
+    /// What the backend received.
+    #[track_caller]
+    pub(crate) fn backend(&self) -> &[u8] {
+        match &self.ending {
+            Ending::Routed { backend, .. } => backend,
+            Ending::Closed(outcome) => panic!("no backend: {outcome:?}"),
+        }
+    }
+
+    /// What was said, without the instants.
+    pub(crate) fn said(&self) -> Vec<Word> {
+        self.words.iter().map(|(_, word)| word.clone()).collect()
+    }
+
+    pub(crate) fn is_greeted(&self) -> bool {
+        matches!(self.words.first(), Some((at, Word::Settings(_))) if *at < self.at || self.to().is_some())
+    }
 }

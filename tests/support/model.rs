@@ -16,7 +16,7 @@ use super::scene::{Scene, To};
 use super::terms::{Known, Request};
 use super::words::Word;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How the scene must go.
 pub(crate) fn expect(scene: &Scene) -> Seen {
@@ -414,9 +414,7 @@ impl<'a> Model<'a> {
                     let mut before = greeted.bytes;
                     let mut backend = self.all.clone();
                     for range in pings.iter().rev() {
-                        if range.end <= greeted.bytes {
-                            before -= range.len();
-                        }
+                        before -= range.end.min(greeted.bytes).saturating_sub(range.start);
                         backend.drain((*range).clone());
                     }
                     let (backend, has_ack_gone) = without_first_ack(&backend, PREFACE_LEN, before);
