@@ -2,11 +2,20 @@
 //! what real clients sent.
 
 #[cfg(test)]
-mod support;
-
-#[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod flights;
+#[cfg(test)]
+mod hpack;
+#[cfg(test)]
+mod http1;
 #[cfg(test)]
 mod laws;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
+mod tls;

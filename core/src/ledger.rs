@@ -12,9 +12,31 @@
 //! itself, or bytes that the ledger had to hold back (an unfinished frame head, the backend's first SETTINGS). How a stream is
 //! cut into chunks makes no difference to what goes on.
 
+use core::ops::Deref;
+
 mod backend;
 mod client;
 mod walk;
 
 pub use backend::{BackendLedger, Reconciled};
 pub use client::ClientLedger;
+
+/// Bytes that go on, as `pull` says them. Never empty.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'s, 'c> {
+    /// Bytes of the chunk itself, not copied.
+    Chunk(&'c [u8]),
+    /// Bytes that the ledger had held back, in whole or in part from earlier chunks.
+    Held(&'s [u8]),
+}
+
+impl Deref for Piece<'_, '_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Chunk(bytes) => bytes,
+            Self::Held(bytes) => bytes,
+        }
+    }
+}

@@ -158,6 +158,12 @@ impl<R> MuxMachine<R> {
         self.live.as_ref().map_or(Phase::Delivery, Live::phase)
     }
 
+    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that the client does not
+    /// read by then is not worth waiting for.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.live.as_ref().map(Live::deadline)
+    }
+
     /// When the client's last byte came, if any did.
     pub fn last_byte(&self) -> Option<Instant> {
         self.live.as_ref().and_then(Live::last_byte)

@@ -8,5 +8,5 @@ pub(crate) mod postgres;
 pub mod progress;
 pub mod settings;
 pub(crate) mod socks5;
-pub(crate) mod span;
+mod span;
 pub mod tls;

@@ -2,6 +2,7 @@
 //! already gave are dropped.
 
 use super::walk::{Next, Walk};
+use super::Piece;
 use crate::mux::Greeting;
 use crate::wire::frame::{flag, Head, Kind, DEFAULT_MAX_FRAME_SIZE, HEAD_LEN};
 use crate::wire::settings::{entries, SettingId, ENTRY_LEN};
@@ -83,7 +84,7 @@ impl BackendLedger {
 
     /// Takes bytes from the front of `chunk` and returns those that go on to the client, or `None` when the chunk is used up.
     /// Call it until then. Holds back at most the first SETTINGS (16 KiB and a head); never returns an empty slice.
-    pub fn pull<'s, 'c: 's>(&'s mut self, chunk: &mut &'c [u8]) -> Option<&'s [u8]> {
+    pub fn pull<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Piece<'_, 'c>> {
         loop {
             if chunk.is_empty() {
                 return None;
@@ -95,21 +96,21 @@ impl BackendLedger {
                 self.missing -= taken;
                 if self.missing == 0 {
                     self.reconcile();
-                    return Some(&self.first);
+                    return Some(Piece::Held(&self.first));
                 }
                 continue;
             }
             // What was returned last has gone on.
             self.first = Vec::new();
             if self.is_transparent() {
-                return Some(core::mem::take(chunk));
+                return Some(Piece::Chunk(core::mem::take(chunk)));
             }
             let awaits_first = self.greeting.is_some();
             match self.walk.next(chunk, |head| awaits_first || head.is_settings_ack()) {
                 Next::Pass(n) => {
                     let (pass, rest) = chunk.split_at(n);
                     *chunk = rest;
-                    return Some(pass);
+                    return Some(Piece::Chunk(pass));
                 }
                 Next::Stop { head, taken } => {
                     *chunk = &chunk[taken..];
@@ -121,12 +122,12 @@ impl BackendLedger {
                     if self.greeting.is_some() && self.holds_back(&head) {
                         if self.missing == 0 {
                             self.reconcile();
-                            return Some(&self.first);
+                            return Some(Piece::Held(&self.first));
                         }
                         continue;
                     }
                     self.walk.pass_payload(head.length);
-                    return Some(self.walk.release());
+                    return Some(Piece::Held(self.walk.release()));
                 }
                 Next::Held { taken } => *chunk = &chunk[taken..],
             }
@@ -195,7 +196,9 @@ impl BackendLedger {
         }
         for said in greeting.entries() {
             let is_repeated = entries(payload).any(|entry| entry.id == said.id);
-            if let (false, Some(default)) = (is_repeated, Greeting::default_of(said.id)) {
+            // What does not fit any more stays in force: an absurd backend's client is then limited, never misled.
+            let fits = adapted.len() + ENTRY_LEN <= HEAD_LEN + MAX_FIRST_SETTINGS as usize;
+            if let (false, true, Some(default)) = (is_repeated, fits, Greeting::default_of(said.id)) {
                 adapted.extend_from_slice(
                     &crate::wire::settings::Setting { id: said.id, value: default }.encode(),
                 );

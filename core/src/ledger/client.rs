@@ -1,6 +1,7 @@
 //! Client to backend: the acknowledgement of the mux's SETTINGS must not reach a backend that never sent them.
 
 use super::walk::{Next, Walk};
+use super::Piece;
 use crate::wire::frame::Head;
 
 /// What is owed to the client-to-backend stream: the acknowledgements of SETTINGS that the mux sent.
@@ -31,25 +32,25 @@ impl ClientLedger {
 
     /// Takes bytes from the front of `chunk` and returns those that go on to the backend, or `None` when the chunk is used up.
     /// Call it until then. Never allocates; never returns an empty slice.
-    pub fn pull<'s, 'c: 's>(&'s mut self, chunk: &mut &'c [u8]) -> Option<&'s [u8]> {
+    pub fn pull<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Piece<'_, 'c>> {
         loop {
             if chunk.is_empty() {
                 return None;
             }
             if self.is_transparent() {
-                return Some(core::mem::take(chunk));
+                return Some(Piece::Chunk(core::mem::take(chunk)));
             }
             match self.walk.next(chunk, Head::is_settings_ack) {
                 Next::Pass(n) => {
                     let (pass, rest) = chunk.split_at(n);
                     *chunk = rest;
-                    return Some(pass);
+                    return Some(Piece::Chunk(pass));
                 }
                 Next::Stop { head, taken } => {
                     *chunk = &chunk[taken..];
                     if !(self.owed > 0 && head.is_settings_ack()) {
                         self.walk.pass_payload(head.length);
-                        return Some(self.walk.release());
+                        return Some(Piece::Held(self.walk.release()));
                     }
                     self.owed -= 1;
                     self.walk.drop_head();
@@ -79,7 +80,7 @@ mod tests {
         for mut chunk in chunks {
             while let Some(piece) = ledger.pull(&mut chunk) {
                 assert!(!piece.is_empty());
-                out.extend_from_slice(piece);
+                out.extend_from_slice(&piece);
             }
         }
         out.extend_from_slice(ledger.finish());
@@ -116,7 +117,7 @@ mod tests {
         encode_frame(&mut stream, Kind::DATA, 0, 1, &[7; 100]);
         let mut ledger = ClientLedger::new(1);
         let mut chunk = &stream[..];
-        let passed = ledger.pull(&mut chunk).map(<[u8]>::as_ptr);
+        let passed = ledger.pull(&mut chunk).map(|piece| piece.as_ptr());
         assert_eq!(passed, Some(stream.as_ptr()));
     }
 }

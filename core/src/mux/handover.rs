@@ -81,7 +81,7 @@ impl<R> Handover<R> {
             let tail = live.opening.split_off(live.parsed.min(live.opening.len()));
             let mut rest = &tail[..];
             while let Some(piece) = to_backend.pull(&mut rest) {
-                live.opening.extend_from_slice(piece);
+                live.opening.extend_from_slice(&piece);
             }
         }
         let to_client = match live.said() {
