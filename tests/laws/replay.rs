@@ -126,7 +126,7 @@ fn pass(ledger: &mut ClientLedger, stream: &[u8], cuts: &Cuts) -> Vec<u8> {
         let (mut chunk, behind) = rest.split_at((*size).min(rest.len()));
         rest = behind;
         while let Some(piece) = ledger.pull(&mut chunk) {
-            out.extend_from_slice(piece);
+            out.extend_from_slice(&piece);
         }
     }
     out

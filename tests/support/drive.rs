@@ -289,7 +289,7 @@ fn deliver(handover: Handover<To>, why: Why, late: &[&[u8]]) -> Ending {
         let mut rest = *chunk;
         while let Some(piece) = to_backend.pull(&mut rest) {
             assert!(!piece.is_empty());
-            backend.extend_from_slice(piece);
+            backend.extend_from_slice(&piece);
         }
     }
     let owes_ack = to_backend.owed() > 0;
