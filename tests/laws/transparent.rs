@@ -68,7 +68,7 @@ fn copied_to_client(ledger: &mut BackendLedger, stream: &[u8], cuts: &Cuts) -> u
 proptest! {
     /// A ledger copies heads of frames at most, and only those that a cut divides.
     #[test]
-    fn payload_is_the_callers_own_memory(says in vec(say(), 0..12), body in 0..40_000_usize, cuts in cuts()) {
+    fn payload_is_the_callers_own_memory(says in vec(say(), 0..12), body in 0..8_000_usize, cuts in cuts()) {
         let script = Client::silent().settings(&[(3, 1)]).data(1, false, &vec![7; body]);
         let stream = says.iter().fold(script, apply).bytes();
         let frames = 2 + says.len();

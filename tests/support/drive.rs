@@ -199,6 +199,11 @@ impl Player {
         self.drain();
     }
 
+    /// Takes what there is to take after something was told to the machine directly.
+    pub(crate) fn wait_for_end_of_outputs(&mut self) {
+        self.drain();
+    }
+
     /// Goes on with a handover that its route does not take.
     pub(crate) fn refuse(&mut self, reason: oneport_core::Reason) {
         let Some(Ok(handover)) = self.end.take() else { panic!("not routed") };
