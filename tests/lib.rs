@@ -1,6 +1,8 @@
 //! The laws of oneport, as tests.
 
 #[cfg(test)]
+mod adapters;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod flights;
