@@ -35,6 +35,13 @@ macro_rules! suite {
             ends: the_clients_fin_is_a_fin, the_servers_fin_is_a_fin, the_clients_reset_is_an_error,
                 the_servers_reset_is_an_error, a_reset_of_the_undecided_has_left,
                 an_end_at_any_offset_is_what_the_machine_says, bytes_held_back_go_on_at_the_end;
+            openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte, a_slow_client_is_waited_for,
+                a_silent_client_is_closed_silently, trickling_does_not_put_off_the_deadline, on_timeout_takes_what_is_undecided,
+                server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
+                every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
+            routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken, a_server_that_hangs_is_alone,
+                a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
+                what_follows_the_verdict_waits_in_the_kernel;
         }
     };
 }

@@ -55,6 +55,13 @@ impl Client {
         }
     }
 
+    /// Sends this byte again and again until the other side has had enough.
+    pub(super) fn trickle(&mut self, byte: u8, pause: Duration) {
+        while self.0.write(&[byte]).is_ok() {
+            sleep(pause);
+        }
+    }
+
     /// Ends the writing side.
     #[track_caller]
     pub(super) fn finish(&mut self) {
@@ -103,6 +110,16 @@ impl Client {
     #[track_caller]
     pub(super) fn expect_silent_end(&mut self) {
         assert_eq!(self.read_to_fin(), b"", "nothing is said");
+    }
+
+    /// The end has come, as a FIN or, since input of it was not read, as a reset, without a byte.
+    #[track_caller]
+    pub(super) fn expect_end_without_a_word(&mut self) {
+        let mut received = Vec::new();
+        if let Err(error) = self.0.read_to_end(&mut received) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        }
+        assert_eq!(received, b"");
     }
 
     /// Whether nothing has come so far: neither a byte nor an end.

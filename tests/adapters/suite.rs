@@ -1,6 +1,8 @@
 //! The behaviours, by topic. Each is a function of the kit that it is checked on.
 
 pub(super) mod ends;
+pub(super) mod openings;
+pub(super) mod routes;
 
 use super::eventually;
 use super::port::Port;
