@@ -71,7 +71,8 @@ impl HelloReader {
     /// call, and new ones behind them.
     ///
     /// [`Progress::TooLong`] is given as soon as the lengths that were read add up to more than the limit:
-    /// usually at the length of the handshake message, otherwise at the header of the record that passes it.
+    /// usually at the length of the handshake message, otherwise at the header of a record. No hello takes
+    /// less than 50 bytes.
     pub fn scan(&mut self, opening: &[u8]) -> Progress {
         while self.progress == Progress::NeedMore {
             match opening.get(self.at..) {
@@ -281,10 +282,16 @@ mod tests {
             assert_eq!(settle(needed, &opening), (Progress::Done, needed));
             assert_eq!(settle(needed - 1, &opening).0, Progress::TooLong, "fragments of {fragment}");
         }
-        // One record: known with the length. Two: with the header of the second.
-        assert_eq!(settle(49, &records(&message, 45)), (Progress::TooLong, 9));
-        assert_eq!(settle(54, &records(&message, 23)), (Progress::TooLong, 9));
-        assert_eq!(settle(54, &records(&message, 44)), (Progress::TooLong, 9));
+        // Nothing shorter than this is a hello. Two records: known with the header of the first.
+        assert_eq!(settle(49, &records(&message, 45)), (Progress::TooLong, 1));
+        assert_eq!(settle(54, &records(&message, 23)), (Progress::TooLong, 5));
+        assert_eq!(settle(54, &records(&message, 44)), (Progress::TooLong, 5));
+        assert_eq!(settle(49, b"GET"), (Progress::Invalid, 1));
+        // A longer one: known with its length.
+        let message = self::message(Some(&[]));
+        assert_eq!(settle(51, &records(&message, 47)), (Progress::TooLong, 9));
+        assert_eq!(settle(56, &records(&message, 46)), (Progress::TooLong, 9));
+        assert_eq!(settle(57, &records(&message, 46)), (Progress::Done, 57));
     }
 
     #[test]
