@@ -488,6 +488,11 @@ fn broken_rules() {
         ("a protocol name leaves room for the next", patched(&[0, 16, 0, 5, 0, 3, 2, 1, 1], 53, 3), 53),
         ("a list of versions is not empty", message(&[0, 43, 0, 1, 0]), 48),
         ("a list of versions fills the extension", patched(&versions, 51, 4), 51),
+        (
+            "a list of versions has 254 bytes at most",
+            message(&[&[0, 43, 1, 1, 255][..], &[3; 256]].concat()),
+            49,
+        ),
         ("versions have two bytes", message(&[0, 43, 0, 4, 3, 3, 4, 3]), 48),
     ] {
         let opening = records(&message, &[16_384]);

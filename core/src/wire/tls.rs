@@ -274,6 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn joining_stops_at_the_end_of_the_hello() {
+        let mut message = message(Some(&[0, 16, 0, 5, 0, 3, 2, b'h', b'2']));
+        let length = message.len();
+        message.extend([99; 100]);
+        // The hello ends inside its second record; more records follow.
+        let opening = records(&message, 40);
+        let mut reader = HelloReader::new(65_536);
+        assert_eq!(reader.scan(&opening), Progress::Done);
+        assert_eq!(reader.joined, message[..length]);
+        assert_eq!(reader.hello(&opening).expect("done").alpn().count(), 1);
+    }
+
+    #[test]
+    fn a_length_that_nothing_can_fill_is_invalid() {
+        // The longest body there is needs the longest session id.
+        let start =
+            |session_id: u8| [&[22, 3, 1, 0x40, 0, 1, 2, 1, 0x44][..], &[3; 34], &[session_id]].concat();
+        assert_eq!(settle(200_000, &start(32)).0, Progress::NeedMore);
+        assert_eq!(settle(200_000, &start(31)), (Progress::Invalid, 44));
+    }
+
+    #[test]
     fn the_limit_counts_the_message_and_its_record_headers() {
         let message = message(None);
         for (fragment, needed) in [(45, 50), (23, 55), (1, 45 * 6)] {
