@@ -14,8 +14,11 @@ import peers
 from processes import Failed
 
 # At once: cells use the processor, idle ones only wait.
-CELLS_AT_ONCE = 3
+CELLS_AT_ONCE = 5
 IDLE_AT_ONCE = 20
+
+# Long enough for a PING of those clients that send none before ten seconds; the quick one is for the others.
+IDLE, IDLE_QUICK = 11, 1
 
 
 @dataclasses.dataclass
@@ -68,8 +71,9 @@ class Bench:
         return [server for server in everything if not server.alive()]
 
 
-def run(required, bench, idle, say):
+def run(required, bench, quick, say):
     """Runs every pair; gives the cells by (client, backend)."""
+    idle = IDLE_QUICK if quick else IDLE
     cells = {(pair.client, pair.backend): Cell(pair) for pair in required.pairs}
     lock = threading.Lock()
     started = time.monotonic()
@@ -87,7 +91,8 @@ def run(required, bench, idle, say):
             for failure in failures:
                 say(f"          {failure}")
 
-    for at_once, chosen in ((CELLS_AT_ONCE, lambda s: s != "idle"), (IDLE_AT_ONCE, lambda s: s == "idle")):
+    phases = [(CELLS_AT_ONCE, lambda s: s != "idle"), (IDLE_AT_ONCE, lambda s: s == "idle")]
+    for at_once, chosen in [(CELLS_AT_ONCE, lambda s: True)] if quick else phases:
         with ThreadPoolExecutor(at_once) as pool:
             jobs = [pool.submit(work, cell, [s for s in cell.pair.scenarios if chosen(s)]) for cell in cells.values()]
             for job in jobs:

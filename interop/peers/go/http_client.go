@@ -59,6 +59,13 @@ var httpScenarios = map[string]scenario{
 		after := web.get("/hello")
 		return []any{before, after, web.dials.Load()}, before.Status == 200 && after.Status == 200 && web.dials.Load() == 1
 	},
+	"refused": func(addr string, _ time.Duration) (any, bool) {
+		web := dialHttp(addr)
+		defer web.CloseIdleConnections()
+		begin := time.Now()
+		seen := web.get("/hello")
+		return refused(fmt.Sprint(seen.Status), begin)
+	},
 	"burst": func(addr string, _ time.Duration) (any, bool) {
 		seen := make([]response, 20)
 		var all sync.WaitGroup

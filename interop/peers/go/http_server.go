@@ -39,6 +39,9 @@ func serve(kind string) {
 	}
 }
 
+// beforeCut lets the client read what came before the cut.
+const beforeCut = 50 * time.Millisecond
+
 // handle is the small web server that all HTTP backends imitate. A gRPC call is
 // answered too: an echo of the body is an echo of its messages.
 func handle(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +63,7 @@ func handle(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "100000")
 		_, _ = w.Write(pattern(1000))
 		_ = http.NewResponseController(w).Flush()
+		time.Sleep(beforeCut)
 		panic(http.ErrAbortHandler)
 	default:
 		http.NotFound(w, r)

@@ -35,7 +35,9 @@ function rest(stream, path) {
       break;
     case "/cut": // promises more than it gives, then breaks off
       stream.respond({ ":status": 200, "content-length": 100000, ...peer });
-      stream.write(pattern(1000), () => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR));
+      stream.write(pattern(1000));
+      // A pause, so that the client reads what came before; close() would end the body in good order first.
+      setTimeout(() => stream.destroy(new Error("cut")), 50);
       break;
     default:
       stream.respond({ ":status": 404, ...peer });
@@ -55,7 +57,8 @@ function grpc(stream, path) {
   }
   stream.respond({ ...head, "x-peer": "echo" }, { waitForTrailers: true });
   stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": 0, "x-trailer": "end" }));
-  if (path === HEALTH) stream.end(Buffer.from([0, 0, 0, 0, 2, 0x08, 0x01]));
+  // Not before the request has ended: a client whose answer came early may open its next stream before it ends this one.
+  if (path === HEALTH) stream.resume().on("end", () => stream.end(Buffer.from([0, 0, 0, 0, 2, 0x08, 0x01])));
   else if (path !== HANG) stream.pipe(stream);
 }
 

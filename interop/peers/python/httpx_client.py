@@ -3,6 +3,7 @@
 import sys
 import time
 
+import h2.exceptions
 import httpx
 
 import common
@@ -30,7 +31,7 @@ def request(web, method, path, content=None):
             for piece in answer.iter_raw():
                 body += piece
             seen["end"] = "whole"
-    except httpx.TransportError:
+    except (httpx.TransportError, h2.exceptions.ProtocolError):
         seen["end"] = "cut" if "status" in seen else "no response"
     seen["sha"] = sha(bytes(body))
     return seen
@@ -98,6 +99,15 @@ def at_once(addr, _):
     return seen, all(one.get("status") == 200 for one in seen)
 
 
+def refused(addr, _):
+    with dial(addr) as web:
+        begin = time.perf_counter()
+        seen = request(web, "GET", "/hello")
+        millis = (time.perf_counter() - begin) * 1000
+        time.sleep(0.3)  # a reconnection would be seen
+    return {"saw": str(seen.get("status", seen["end"])), "millis": millis}, True
+
+
 def first(addr):
     with dial(addr) as web:
         if request(web, "GET", "/hello").get("status") != 200:
@@ -105,5 +115,6 @@ def first(addr):
 
 
 common.client(
-    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once}, first
+    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once, "refused": refused},
+    first,
 )

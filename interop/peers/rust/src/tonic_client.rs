@@ -1,6 +1,7 @@
 //! tonic as a client. It sends its first request at once, unlike the other gRPC clients.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -37,6 +38,7 @@ pub async fn run(addr: &str, scenarios: &[&str]) -> Outcome {
             "ends" => ends(addr).await,
             "idle" => idle_then_used(addr, idle).await,
             "burst" => burst(addr).await,
+            "refused" => refused(addr).await,
             _ => return Err(format!("unknown scenario {name}").into()),
         };
         println!("{}", json!({ "scenario": name, "ok": ok, "obs": obs }));
@@ -87,6 +89,10 @@ async fn call(client: &mut Grpc<Channel>, method: &'static str, message: &[u8], 
             json!({ "code": 0, "headers": headers, "trailers": trailers, "sha": sha(&body) })
         }
         Err(status) => {
+            // How a connection's failure is told is a race; that it was the connection is not.
+            if status.source().is_some() && status.code() != Code::DeadlineExceeded {
+                return json!({ "code": "connection failed" });
+            }
             let message = if status.code() == Code::FailedPrecondition { status.message() } else { "" };
             json!({ "code": status.code() as i32, "message": message, "trailers": lines(status.metadata()) })
         }
@@ -184,6 +190,16 @@ async fn idle_then_used(addr: &str, idle: Duration) -> Seen {
     let after = call(&mut client, UNARY, b"second", LIMIT).await;
     let ok = ready && before["code"] == 0 && after["code"] == 0;
     (json!([ready, before, after]), ok)
+}
+
+async fn refused(addr: &str) -> Seen {
+    let mut client = dial(addr);
+    let begin = Instant::now();
+    let seen = call(&mut client, UNARY, b"refused", LIMIT).await;
+    let millis = begin.elapsed().as_secs_f64() * 1000.0;
+    // A reconnection would be seen.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    (json!({ "saw": format!("code {}", seen["code"]), "millis": millis }), true)
 }
 
 async fn burst(addr: &str) -> Seen {

@@ -31,9 +31,12 @@ final class EchoClient {
                     + ",\"trailers\":" + quoted(trailers) + ",\"sha\":" + quoted(sha) + "}";
         }
 
-        /** What a cut call has received of its headers is a race. */
-        Seen withoutHeaders() {
-            return new Seen(code, message, List.of(), List.of(), sha);
+        /**
+         * What a cut call has received of its headers is a race, and so is who ends it: the client at its deadline or
+         * the server, which knows it too.
+         */
+        Seen cut() {
+            return new Seen(code == 1 ? 4 : code, message, List.of(), List.of(), sha);
         }
     }
 
@@ -52,6 +55,7 @@ final class EchoClient {
                 case "ends" -> ends(addr);
                 case "idle" -> idle(addr, (long) (idle * 1000));
                 case "burst" -> burst(addr);
+                case "refused" -> refused(addr);
                 default -> throw new IllegalArgumentException("unknown scenario " + name);
             }
         }
@@ -127,7 +131,7 @@ final class EchoClient {
     private static void ends(String addr) {
         ManagedChannel channel = dial(addr);
         Seen failed = call(channel, Main.FAIL, NOTHING, LIMIT);
-        Seen hung = call(channel, Main.HANG, NOTHING, 300).withoutHeaders();
+        Seen hung = call(channel, Main.HANG, NOTHING, 300).cut();
         Seen after = call(channel, Main.UNARY, "after".getBytes(), LIMIT);
         tell("ends", failed.code == 9 && hung.code == 4 && after.code == 0, list(List.of(failed, hung, after)));
         channel.shutdownNow();
@@ -161,6 +165,16 @@ final class EchoClient {
         }
         List<Seen> seen = calls.stream().map(CompletableFuture::join).toList();
         tell("burst", seen.stream().allMatch(one -> one.code == 0), list(seen));
+    }
+
+    private static void refused(String addr) throws Exception {
+        ManagedChannel channel = dial(addr);
+        long begin = System.nanoTime();
+        Seen seen = call(channel, Main.UNARY, "refused".getBytes(), LIMIT);
+        double millis = (System.nanoTime() - begin) / 1e6;
+        Thread.sleep(300); // a reconnection would be seen
+        tell("refused", true, "{\"saw\":\"code " + seen.code + "\",\"millis\":" + millis + "}");
+        channel.shutdownNow();
     }
 
     private static ManagedChannel dial(String addr) {
