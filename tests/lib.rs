@@ -1,1 +1,10 @@
 //! The laws of oneport, as tests.
+
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod flights;
+#[cfg(test)]
+mod http1;
+#[cfg(test)]
+mod tls;

@@ -1,1 +1,41 @@
-//! oneport.
+//! Serve gRPC, plain HTTP/2, HTTP/1, TLS, SSH and anything else on one port.
+//!
+//! A connection's first bytes say which server it is for; that server then sees it as if nobody had read before. Nothing is
+//! lost, no byte is invented, no client can exhaust it. The crate has one module per runtime, each with the same few calls:
+//!
+//! | module | feature | connections are |
+//! |---|---|---|
+//! | [`mod@tokio`] | `tokio` (default) | `tokio::io::{AsyncRead, AsyncWrite}`; with the features `tonic` and `axum` they plug into both |
+//! | [`smol`] | `smol` | `futures_io::{AsyncRead, AsyncWrite}`, for smol and all else on async-io |
+//! | [`mod@std`] | `std` | `std::io::{Read, Write}`, blocking |
+//!
+//! What decides is the pure machine of [`oneport_core`], re-exported here; [`matchers`] has the vocabulary.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod address;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+mod context;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+mod inbound;
+mod limits;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+mod outbound;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+mod registry;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+mod stats;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+
+pub use address::{Address, Addresses};
+pub use limits::{Limits, EVICTION_GRACE};
+pub use oneport_core::{
+    self as core, ledger, matchers, Bound, Config, Fact, Facts, Greeting, GreetingError, HttpVersion,
+    Matcher, Opening, Outcome, Phase, Reason, Request, Verdict, Why,
+};
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+pub use registry::Undecided;
+#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+pub use stats::{Counters, Report, Tally, TallyKey};

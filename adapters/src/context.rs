@@ -1,0 +1,148 @@
+//! What all connections of a listener share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use oneport_core::{Config, Facts, Handover, Matcher, MuxMachine, Outcome, Routes, Why};
+
+use crate::address::Addresses;
+use crate::limits::Limits;
+use crate::registry::Registry;
+use crate::stats::{OutcomeHook, Report, Stats};
+
+/// The table and the names that a user has built up so far.
+#[derive(Default)]
+pub(crate) struct Plan {
+    routes: Routes<usize>,
+    names: Vec<Arc<str>>,
+    config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) hook: Option<Box<OutcomeHook>>,
+}
+
+impl Plan {
+    pub(crate) fn new(config: Config, limits: Limits) -> Self {
+        Self { config, limits, ..Self::default() }
+    }
+
+    fn name(&mut self, name: String) -> usize {
+        self.names.push(name.into());
+        self.names.len() - 1
+    }
+
+    pub(crate) fn route(&mut self, name: String, matcher: Matcher) {
+        let slot = self.name(name);
+        self.routes = core::mem::take(&mut self.routes).route(matcher, slot);
+    }
+
+    pub(crate) fn otherwise(&mut self, name: String) {
+        let slot = self.name(name);
+        self.routes = core::mem::take(&mut self.routes).otherwise(slot);
+    }
+
+    pub(crate) fn on_timeout(&mut self, name: String) {
+        let slot = self.name(name);
+        self.routes = core::mem::take(&mut self.routes).on_timeout(slot);
+    }
+
+    pub(crate) fn server_first(&mut self, name: String, after: Duration) {
+        let slot = self.name(name);
+        self.routes = core::mem::take(&mut self.routes).server_first(slot, after);
+    }
+
+    pub(crate) fn finish(self) -> Arc<Shared> {
+        Arc::new(Shared {
+            registry: Registry::new(&self.limits),
+            routes: Arc::new(self.routes),
+            names: self.names,
+            config: Arc::new(self.config),
+            limits: self.limits,
+            stats: Arc::new(Stats::new(self.hook)),
+        })
+    }
+}
+
+impl core::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Plan")
+            .field("routes", &self.routes)
+            .field("names", &self.names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all connections of a listener share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) registry: Registry,
+    pub(crate) routes: Arc<Routes<usize>>,
+    pub(crate) names: Vec<Arc<str>>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Arc<Stats>,
+}
+
+impl Shared {
+    pub(crate) fn machine(&self, now: Instant) -> MuxMachine<usize> {
+        MuxMachine::new(self.routes.clone(), self.config.clone(), now)
+    }
+
+    pub(crate) fn name_of(&self, handover: &Handover<usize>) -> Option<&Arc<str>> {
+        handover.target().and_then(|slot| self.names.get(*slot))
+    }
+}
+
+/// One connection's way from accepting to its outcome.
+#[derive(Debug)]
+pub(crate) struct Journey {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) addresses: Addresses,
+    pub(crate) accepted: Instant,
+    /// From accepting to the verdict, once there is one.
+    pub(crate) time_to_verdict: Option<Duration>,
+    pub(crate) greeted: bool,
+    pub(crate) route: Option<Arc<str>>,
+}
+
+impl Journey {
+    pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
+        shared.stats.accepted();
+        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None }
+    }
+
+    /// The verdict is there.
+    pub(crate) fn decided(&mut self, handover: &Handover<usize>, now: Instant) {
+        self.time_to_verdict = Some(now.saturating_duration_since(self.accepted));
+        self.greeted = handover.is_greeted();
+        self.route = self.shared.name_of(handover).cloned();
+    }
+
+    /// The journey ends: exactly once per connection.
+    pub(crate) fn end(self, outcome: Outcome, now: Instant) -> ConnectionInfo {
+        let Self { shared, addresses, accepted, time_to_verdict, greeted, route } = self;
+        shared.stats.ended(&Report {
+            addresses: &addresses,
+            outcome,
+            route: route.as_deref(),
+            greeted,
+            time_to_verdict: time_to_verdict.unwrap_or_else(|| now.saturating_duration_since(accepted)),
+        });
+        ConnectionInfo { addresses, route, greeted }
+    }
+}
+
+/// What a routed connection remembers of its journey.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionInfo {
+    pub(crate) addresses: Addresses,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) greeted: bool,
+}
+
+/// What a routed connection tells its server about itself.
+#[derive(Debug)]
+pub(crate) struct Story {
+    pub(crate) info: ConnectionInfo,
+    pub(crate) facts: Facts,
+    pub(crate) why: Why,
+}

@@ -1,0 +1,331 @@
+//! The undecided connections of a listener: how many there are, what they hold, and who has to go when there are too many.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use oneport_core::Phase;
+
+use crate::limits::{Limits, EVICTION_GRACE};
+
+/// Why an undecided connection has to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Signal {
+    Evicted,
+    Shutdown,
+}
+
+/// In which order connections have to go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Class {
+    Silent,
+    Partial,
+    Idle,
+}
+
+const CLASSES: usize = 3;
+
+impl From<Phase> for Class {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Silent => Self::Silent,
+            Phase::Http2Idle => Self::Idle,
+            _ => Self::Partial,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    class: Class,
+    last_byte: Instant,
+    bytes: usize,
+    waker: Option<Waker>,
+    signal: Option<Signal>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    undecided: usize,
+    idle: usize,
+    opening_bytes: usize,
+    /// Slots of connections; free ones are listed in `free`.
+    entries: Vec<Option<Entry>>,
+    free: Vec<usize>,
+    /// Per class, who has been without a byte for how long. Those that were told to go are not in it.
+    order: [BTreeSet<(Instant, usize)>; CLASSES],
+    bytes: usize,
+    is_shut_down: bool,
+}
+
+/// All undecided connections of a listener.
+///
+/// The lock is held for a few look-ups in sorted sets, never while anything is read, written or waited for.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry(Arc<Mutex<Inner>>);
+
+/// A connection's place in the registry; leaving it is dropping it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    registry: Registry,
+    id: usize,
+}
+
+/// How many connections are undecided now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Undecided {
+    /// Without a byte.
+    pub silent: usize,
+    /// In mid-opening.
+    pub partial: usize,
+    /// Greeted and idle.
+    pub idle: usize,
+    /// Bytes held for all of them.
+    pub bytes: usize,
+}
+
+impl Registry {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            undecided: limits.undecided,
+            idle: limits.idle,
+            opening_bytes: limits.opening_bytes,
+            entries: Vec::new(),
+            free: Vec::new(),
+            order: Default::default(),
+            bytes: 0,
+            is_shut_down: false,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that runs under the lock can panic half way through a change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection has come. If that makes too many, another one is told to go.
+    pub(crate) fn enter(&self, now: Instant) -> Ticket {
+        let mut inner = self.lock();
+        let signal = inner.is_shut_down.then_some(Signal::Shutdown);
+        let entry = Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal };
+        let id = inner.free.pop().unwrap_or_else(|| {
+            inner.entries.push(None);
+            inner.entries.len() - 1
+        });
+        inner.entries[id] = Some(entry);
+        if signal.is_none() {
+            inner.order[Class::Silent as usize].insert((now, id));
+        }
+        let wakers = inner.make_room(now);
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+        Ticket { registry: self.clone(), id }
+    }
+
+    /// Tells every undecided connection to end, and every one that still comes.
+    pub(crate) fn shut_down(&self) {
+        let mut inner = self.lock();
+        inner.is_shut_down = true;
+        inner.order = Default::default();
+        let mut wakers = Vec::new();
+        for entry in inner.entries.iter_mut().flatten() {
+            entry.signal = Some(Signal::Shutdown);
+            wakers.extend(entry.waker.take());
+        }
+        drop(inner);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn undecided(&self) -> Undecided {
+        let inner = self.lock();
+        let count = |class: Class| inner.order[class as usize].len();
+        Undecided {
+            silent: count(Class::Silent),
+            partial: count(Class::Partial),
+            idle: count(Class::Idle),
+            bytes: inner.bytes,
+        }
+    }
+
+    /// Whether every connection has left.
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.lock();
+        inner.free.len() == inner.entries.len()
+    }
+}
+
+impl Inner {
+    /// Tells connections to go until all bounds are kept; returns whom to wake.
+    fn make_room(&mut self, now: Instant) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        loop {
+            let count = |class: Class| self.order[class as usize].len();
+            let candidates: &[Class] = if count(Class::Silent) + count(Class::Partial) > self.undecided {
+                &[Class::Silent, Class::Partial]
+            } else if count(Class::Idle) > self.idle {
+                &[Class::Idle]
+            } else if self.bytes > self.opening_bytes {
+                // Silent connections hold nothing.
+                &[Class::Partial, Class::Idle]
+            } else {
+                return wakers;
+            };
+            let Some(id) = self.victim(candidates, now) else { return wakers };
+            let Some(entry) = self.entries.get_mut(id).and_then(Option::as_mut) else { return wakers };
+            entry.signal = Some(Signal::Evicted);
+            wakers.extend(entry.waker.take());
+            self.order[entry.class as usize].remove(&(entry.last_byte, id));
+            self.bytes -= core::mem::take(&mut entry.bytes);
+        }
+    }
+
+    fn victim(&self, candidates: &[Class], now: Instant) -> Option<usize> {
+        let longest = |class: &Class| self.order[*class as usize].first();
+        candidates
+            .iter()
+            .filter_map(longest)
+            .find(|(last_byte, _)| now.saturating_duration_since(*last_byte) >= EVICTION_GRACE)
+            .or_else(|| candidates.iter().filter_map(longest).min())
+            .map(|(_, id)| *id)
+    }
+}
+
+impl Ticket {
+    /// The connection has got on: it is in this phase and holds that many bytes.
+    pub(crate) fn update(&self, phase: Phase, last_byte: Option<Instant>, bytes: usize, now: Instant) {
+        let mut inner = self.registry.lock();
+        let inner = &mut *inner;
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
+        if entry.signal.is_some() {
+            return;
+        }
+        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+        inner.bytes = inner.bytes - entry.bytes + bytes;
+        entry.class = phase.into();
+        entry.last_byte = last_byte.unwrap_or(entry.last_byte);
+        entry.bytes = bytes;
+        inner.order[entry.class as usize].insert((entry.last_byte, self.id));
+        inner.make_room(now).into_iter().for_each(Waker::wake);
+    }
+
+    /// Ready when the connection has to end.
+    pub(crate) fn poll_signal(&self, cx: &mut Context<'_>) -> Poll<Signal> {
+        let mut inner = self.registry.lock();
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else {
+            return Poll::Pending;
+        };
+        if let Some(signal) = entry.signal {
+            return Poll::Ready(signal);
+        }
+        match &mut entry.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => entry.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Why the connection has to end, if it has to.
+    #[cfg(any(feature = "std", test))]
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        self.registry.lock().entries.get(self.id).and_then(Option::as_ref).and_then(|entry| entry.signal)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut inner = self.registry.lock();
+        let inner = &mut *inner;
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
+        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+        inner.bytes -= entry.bytes;
+        inner.free.push(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn registry(undecided: usize, idle: usize, opening_bytes: usize) -> Registry {
+        Registry::new(&Limits { undecided, idle, opening_bytes, ..Limits::default() })
+    }
+
+    #[test]
+    fn the_silent_go_before_the_partial_and_the_longest_first() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let registry = registry(3, 10, 1_000);
+        let partial = registry.enter(at(0));
+        partial.update(Phase::Opening, Some(at(0)), 10, at(0));
+        let first = registry.enter(at(1));
+        let second = registry.enter(at(2));
+        let third = registry.enter(at(3));
+        assert_eq!(first.signal(), Some(Signal::Evicted));
+        assert_eq!((partial.signal(), second.signal(), third.signal()), (None, None, None));
+        assert_eq!(registry.undecided(), Undecided { silent: 2, partial: 1, idle: 0, bytes: 10 });
+    }
+
+    #[test]
+    fn a_flood_of_partial_openings_does_not_displace_newcomers() {
+        let start = Instant::now();
+        let registry = registry(2, 10, 1_000);
+        let flood: Vec<_> = (0..2)
+            .map(|_| {
+                let ticket = registry.enter(start);
+                ticket.update(Phase::Opening, Some(start), 1, start);
+                ticket
+            })
+            .collect();
+        let newcomer = registry.enter(start + Duration::from_secs(5));
+        assert_eq!(newcomer.signal(), None);
+        assert_eq!(flood[0].signal(), Some(Signal::Evicted));
+    }
+
+    #[test]
+    fn bytes_are_a_bound_of_their_own() {
+        let start = Instant::now();
+        let registry = registry(10, 10, 100);
+        let silent = registry.enter(start);
+        let idle = registry.enter(start);
+        idle.update(Phase::Http2Idle, Some(start), 60, start);
+        let partial = registry.enter(start);
+        partial.update(Phase::Opening, Some(start), 40, start);
+        assert_eq!(partial.signal(), None);
+        let later = start + Duration::from_secs(9);
+        idle.update(Phase::Http2Idle, Some(later), 61, later);
+        assert_eq!((silent.signal(), partial.signal(), idle.signal()), (None, Some(Signal::Evicted), None));
+        assert_eq!(registry.undecided().bytes, 61);
+        drop((silent, idle, partial));
+        assert!(registry.is_empty());
+        assert_eq!(registry.undecided(), Undecided::default());
+    }
+
+    #[test]
+    fn idle_channels_have_a_count_of_their_own() {
+        let start = Instant::now();
+        let registry = registry(1, 1, 1_000);
+        let first = registry.enter(start);
+        first.update(Phase::Http2Idle, Some(start), 1, start);
+        let silent = registry.enter(start);
+        assert_eq!(silent.signal(), None);
+        silent.update(
+            Phase::Http2Idle,
+            Some(start + Duration::from_secs(2)),
+            1,
+            start + Duration::from_secs(2),
+        );
+        assert_eq!((first.signal(), silent.signal()), (Some(Signal::Evicted), None));
+    }
+
+    #[test]
+    fn shutdown_reaches_those_who_are_there_and_those_who_come() {
+        let registry = registry(9, 9, 9);
+        let ticket = registry.enter(Instant::now());
+        registry.shut_down();
+        assert_eq!(ticket.signal(), Some(Signal::Shutdown));
+        assert_eq!(registry.enter(Instant::now()).signal(), Some(Signal::Shutdown));
+    }
+}

@@ -1,0 +1,201 @@
+//! A routed connection: its server reads and writes it as if nobody had read before.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+
+use bytes::Bytes;
+use oneport_core::ledger::{BackendLedger, ClientLedger};
+use oneport_core::{Facts, Why};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::listener::Io;
+use crate::address::Address;
+use crate::context::Story;
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+use crate::stats::Stats;
+
+/// A routed connection.
+///
+/// Reads give the opening first and then the socket; once both ledgers are empty, reads and writes go straight through. Half-close,
+/// vectored writes and errors are the inner stream's. `tokio::io::split` works on it: both halves share the one connection.
+#[derive(Debug)]
+pub struct Connection<T> {
+    io: T,
+    inbound: Inbound,
+    outbound: Outbound,
+    story: Box<Story>,
+}
+
+/// Why the inner stream can not be had yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StillOwed {
+    /// The client's acknowledgement of the mux's SETTINGS has not come yet.
+    #[error("the client has not acknowledged the mux's SETTINGS yet")]
+    ClientAck,
+    /// This many bytes of the opening have not been read yet.
+    #[error("{0} bytes of the opening have not been read yet")]
+    Replay(usize),
+    /// The backend's SETTINGS, or its acknowledgement of the client's, have not been written yet.
+    #[error("the backend has not written its SETTINGS and all acknowledgements yet")]
+    BackendSettings,
+}
+
+impl<T> Connection<T> {
+    pub(super) fn new(
+        io: T,
+        replay: Bytes,
+        to_backend: ClientLedger,
+        to_client: BackendLedger,
+        story: Story,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            io,
+            inbound: Inbound::new(replay, to_backend),
+            outbound: Outbound::new(to_client, stats),
+            story: Box::new(story),
+        }
+    }
+
+    /// The client's address.
+    pub fn peer_address(&self) -> &Address {
+        &self.story.info.addresses.peer
+    }
+
+    /// The address that accepted it.
+    pub fn local_address(&self) -> &Address {
+        &self.story.info.addresses.local
+    }
+
+    /// What the opening has shown: the first request, SNI, ALPN.
+    pub const fn facts(&self) -> &Facts {
+        &self.story.facts
+    }
+
+    /// The name of the route that it came by.
+    pub fn route(&self) -> Option<&str> {
+        self.story.info.route.as_deref()
+    }
+
+    /// Why it came by this route.
+    pub const fn why(&self) -> Why {
+        self.story.why
+    }
+
+    /// Whether the mux had to greet the client, which is what the ledgers are for.
+    pub const fn was_greeted(&self) -> bool {
+        self.story.info.greeted
+    }
+
+    /// The inner stream. Reading or writing it directly would bypass what is still owed: look at it, set options on it.
+    pub const fn inner(&self) -> &T {
+        &self.io
+    }
+
+    /// Whether nothing stands between the server and the inner stream any more.
+    ///
+    /// # Errors
+    /// Says what does.
+    pub fn owes(&self) -> Result<(), StillOwed> {
+        if self.inbound.replay_len() > 0 {
+            Err(StillOwed::Replay(self.inbound.replay_len()))
+        } else if !self.inbound.is_settled() {
+            Err(StillOwed::ClientAck)
+        } else if !self.outbound.is_direct() {
+            Err(StillOwed::BackendSettings)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The bare inner stream, once nothing stands between it and the server.
+    ///
+    /// # Errors
+    /// Gives the connection back, with the reason, while something is owed.
+    pub fn into_inner(self) -> Result<T, (Self, StillOwed)> {
+        match self.owes() {
+            Ok(()) => Ok(self.io),
+            Err(owed) => Err((self, owed)),
+        }
+    }
+}
+
+impl<T: Io> Connection<T> {
+    /// Pushes on what the write side has accepted and not written yet.
+    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { io, outbound, .. } = self;
+        outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+    }
+}
+
+impl<T: Io> AsyncRead for Connection<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.inbound.is_direct() && !this.outbound.has_pending() {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
+        if this.outbound.has_pending() {
+            // The server waits for an answer to what it has written: see that it goes. An error shows at the next write.
+            let _ = this.poll_push(cx);
+        }
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let Self { io, inbound, .. } = this;
+        let is_ready = ready!(inbound.poll_fill(|scratch| {
+            let mut read = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut *io).poll_read(cx, &mut read))?;
+            Poll::Ready(Ok(read.filled().len()))
+        }))?;
+        if !is_ready {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
+        buf.put_slice(&inbound.take(buf.remaining()));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Io> AsyncWrite for Connection<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { io, outbound, .. } = self.get_mut();
+        if outbound.is_direct() {
+            return Pin::new(io).poll_write(cx, buf);
+        }
+        outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Self { io, outbound, .. } = self.get_mut();
+        if outbound.is_direct() {
+            return Pin::new(io).poll_write_vectored(cx, bufs);
+        }
+        let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+    }
+
+    // Servers ask once, on the first write: the answer must not depend on the ledger.
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_push(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.outbound.finish();
+        ready!(this.poll_push(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,140 @@
+//! The server's end of a route.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use oneport_core::{Facts, Handover, Outcome, Reason, Why};
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+use super::drive::refuse;
+use super::listener::Io;
+use crate::address::{Address, Addresses};
+use crate::context::{Journey, Story};
+
+/// The connections of one route: a `Stream`, and an `accept`.
+///
+/// It ends when the mux has shut down and every connection that was decided by then has been taken. Dropping it refuses the
+/// connections of this route, those that wait in its backlog included, and no others.
+#[derive(Debug)]
+pub struct Incoming<T: Io> {
+    receiver: Receiver<Arrival<T>>,
+    local: Address,
+}
+
+impl<T: Io> Incoming<T> {
+    pub(super) const fn new(receiver: Receiver<Arrival<T>>, local: Address) -> Self {
+        Self { receiver, local }
+    }
+
+    /// The next connection; `None` when there will be no more. Cancel-safe.
+    pub async fn accept(&mut self) -> Option<Connection<T>> {
+        self.arrival().await.map(Arrival::accept)
+    }
+
+    /// The next connection, with the choice to refuse it in its own protocol; `None` when there will be no more. Cancel-safe.
+    pub async fn arrival(&mut self) -> Option<Arrival<T>> {
+        self.receiver.recv().await
+    }
+
+    /// Where the mux listens.
+    pub const fn local_address(&self) -> &Address {
+        &self.local
+    }
+
+    pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection<T>>> {
+        self.receiver.poll_recv(cx).map(|arrival| arrival.map(Arrival::accept))
+    }
+}
+
+impl<T: Io> Stream for Incoming<T> {
+    type Item = io::Result<Connection<T>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_accept(cx).map(|connection| connection.map(Ok))
+    }
+}
+
+impl<T: Io> Drop for Incoming<T> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        // Each is refused by its own drop.
+        while self.receiver.try_recv().is_ok() {}
+    }
+}
+
+/// A connection that has reached its route and was not taken yet. Dropping it refuses it.
+#[derive(Debug)]
+pub struct Arrival<T: Io>(Option<Box<Parcel<T>>>);
+
+#[derive(Debug)]
+struct Parcel<T> {
+    io: T,
+    handover: Handover<usize>,
+    journey: Journey,
+}
+
+impl<T: Io> Arrival<T> {
+    pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey) -> Self {
+        Self(Some(Box::new(Parcel { io, handover, journey })))
+    }
+
+    /// Takes the connection.
+    pub fn accept(mut self) -> Connection<T> {
+        // Only `accept` and `refuse` take it, and both take `self`.
+        let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
+        let Parcel { io, handover, journey } = *parcel;
+        let why = handover.why();
+        let stats = journey.shared.stats.clone();
+        let info = journey.end(Outcome::Routed(why), Instant::now().into_std());
+        let parts = handover.into_parts();
+        let story = Story { info, facts: parts.facts, why };
+        Connection::new(io, parts.replay, parts.to_backend, parts.to_client, story, stats)
+    }
+
+    /// Refuses the connection in its client's own protocol, on a task of its own. Outside of a runtime it is just closed.
+    pub fn refuse(mut self, reason: Reason) {
+        self.refuse_for(reason);
+    }
+
+    fn refuse_for(&mut self, reason: Reason) {
+        let Some(parcel) = self.0.take() else { return };
+        let Parcel { io, handover, journey } = *parcel;
+        match Runtime::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(refuse(io, handover, journey, None, reason));
+            }
+            Err(_) => {
+                journey.end(Outcome::Refused(reason), Instant::now().into_std());
+            }
+        }
+    }
+
+    /// Both ends of the connection.
+    pub fn addresses(&self) -> &Addresses {
+        match &self.0 {
+            Some(parcel) => &parcel.journey.addresses,
+            None => &Addresses::UNKNOWN,
+        }
+    }
+
+    /// What the opening has shown.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.0.as_ref().map(|parcel| parcel.handover.facts())
+    }
+
+    /// Why the connection came to this route.
+    pub fn why(&self) -> Option<Why> {
+        self.0.as_ref().map(|parcel| parcel.handover.why())
+    }
+}
+
+impl<T: Io> Drop for Arrival<T> {
+    fn drop(&mut self) {
+        self.refuse_for(Reason::BackendDown);
+    }
+}

@@ -1,0 +1,223 @@
+//! The listener's loop: accept, and let each connection find its way on its own.
+
+use std::future::{pending, poll_fn, Future};
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{channel, Sender};
+use tokio::sync::watch;
+use tokio::time::{sleep, Instant};
+
+use super::drive::drive;
+use super::incoming::{Arrival, Incoming};
+use super::listener::{Io, Listener};
+use crate::address::{Address, Addresses};
+use crate::context::{Journey, Plan, Shared};
+use crate::registry::Undecided;
+use crate::stats::{Counters, Report};
+use crate::{Config, Limits, Matcher};
+
+/// The first pause after an error of accept (EMFILE, say); doubled up to [`MAX_ACCEPT_PAUSE`].
+const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause after an error of accept.
+const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Several servers behind one listener.
+///
+/// Add routes in the order of their priority, then call [`serve`](Self::serve): without it nothing is accepted.
+#[must_use = "nothing is accepted until `serve` is called and awaited"]
+#[derive(Debug)]
+pub struct Mux<L: Listener> {
+    listener: L,
+    plan: Plan,
+    slots: Vec<Sender<Arrival<L::Io>>>,
+    link: Arc<Link<L::Io>>,
+}
+
+/// The senders to all routes: as long as one exists, connections may still come.
+pub(super) type Slots<T> = Vec<Sender<Arrival<T>>>;
+
+/// What handles and the serving loop have in common.
+#[derive(Debug)]
+struct Link<T: Io> {
+    stop: watch::Sender<bool>,
+    serving: OnceLock<(Arc<Shared>, Weak<Slots<T>>)>,
+}
+
+/// A remote control for a [`Mux`]: stops it, feeds it, and tells what it has done.
+#[derive(Debug)]
+pub struct Handle<T: Io>(Arc<Link<T>>);
+
+impl<T: Io> Clone for Handle<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L: Listener> Mux<L> {
+    /// A mux with the default bounds.
+    pub fn new(listener: L) -> Self {
+        Self::with_bounds(listener, Config::default(), Limits::default())
+    }
+
+    /// A mux with bounds of your own: per connection and per listener.
+    pub fn with_bounds(listener: L, config: Config, limits: Limits) -> Self {
+        let link = Link { stop: watch::Sender::new(false), serving: OnceLock::new() };
+        Self { listener, plan: Plan::new(config, limits), slots: Vec::new(), link: Arc::new(link) }
+    }
+
+    /// Adds a route behind those that are there. A dropped [`Incoming`] refuses its connections, and the others live on.
+    pub fn route(&mut self, name: impl Into<String>, matcher: Matcher) -> Incoming<L::Io> {
+        self.plan.route(name.into(), matcher);
+        self.slot()
+    }
+
+    /// Where connections go that every route has refused. Without it they are refused in their own protocol.
+    pub fn otherwise(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
+        self.plan.otherwise(name.into());
+        self.slot()
+    }
+
+    /// Where connections go that have begun, are not HTTP/2, and are undecided at
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline).
+    pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
+        self.plan.on_timeout(name.into());
+        self.slot()
+    }
+
+    /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
+    pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
+        self.plan.server_first(name.into(), after);
+        self.slot()
+    }
+
+    /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
+    /// and must not block.
+    pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
+        self.plan.hook = Some(Box::new(hook));
+    }
+
+    /// A remote control.
+    pub fn handle(&self) -> Handle<L::Io> {
+        Handle(self.link.clone())
+    }
+
+    /// Where the listener listens.
+    ///
+    /// # Errors
+    /// If the socket can not be asked.
+    pub fn local_address(&self) -> io::Result<Address> {
+        self.listener.local_address()
+    }
+
+    fn slot(&mut self) -> Incoming<L::Io> {
+        let (sender, receiver) = channel(self.plan.limits.backlog.max(1));
+        self.slots.push(sender);
+        Incoming::new(receiver, self.local_address().unwrap_or(Address::Unknown))
+    }
+
+    /// Accepts and routes until [`Handle::shutdown`] or until the listener ends; then closes the listener, ends undecided
+    /// connections at once and waits until they are gone. Routed connections are their servers' business.
+    ///
+    /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on.
+    pub async fn serve(self) {
+        self.serve_until(pending()).await;
+    }
+
+    /// As [`serve`](Self::serve), and shuts down when `shutdown` is ready.
+    pub async fn serve_until(self, shutdown: impl Future<Output = ()>) {
+        let Self { mut listener, plan, slots, link } = self;
+        let shared = plan.finish();
+        let slots = Arc::new(slots);
+        let _ = link.serving.set((shared.clone(), Arc::downgrade(&slots)));
+        let mut stopped = link.stop.subscribe();
+
+        let mut stop = pin!(async {
+            let mut shutdown = pin!(shutdown);
+            let mut stopped = pin!(stopped.wait_for(|stop| *stop));
+            poll_fn(|cx| match (shutdown.as_mut().poll(cx), stopped.as_mut().poll(cx)) {
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
+                _ => Poll::Ready(()),
+            })
+            .await;
+        });
+        let mut pause = MIN_ACCEPT_PAUSE;
+        loop {
+            let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => listener.poll_accept(cx),
+            });
+            match accepted.await {
+                None => break,
+                Some(Ok((io, addresses))) => {
+                    pause = MIN_ACCEPT_PAUSE;
+                    let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
+                    tokio::spawn(drive(io, journey, slots.clone()));
+                }
+                Some(Err(error)) => {
+                    shared.stats.accept_failed();
+                    if !concerns_one_client(&error) {
+                        let mut paused = pin!(sleep(pause));
+                        let is_stopped = poll_fn(|cx| match stop.as_mut().poll(cx) {
+                            Poll::Ready(()) => Poll::Ready(true),
+                            Poll::Pending => paused.as_mut().poll(cx).map(|()| false),
+                        });
+                        if is_stopped.await {
+                            break;
+                        }
+                        pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
+                    }
+                }
+            }
+        }
+        drop(listener);
+        let _ = link.stop.send(true);
+        shared.registry.shut_down();
+        drop(slots);
+        while !shared.registry.is_empty() {
+            sleep(MIN_ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// Errors of accept that are about the connection that would have been accepted: the next one may come at once.
+fn concerns_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+impl<T: Io> Handle<T> {
+    /// Shuts the mux down: no new connections, undecided ones end at once, [`Mux::serve`] returns. Before `serve` is called, it
+    /// makes it return at once.
+    pub fn shutdown(&self) {
+        // Nobody may be listening yet: the value stays.
+        self.0.stop.send_replace(true);
+    }
+
+    /// Routes a connection that was accepted elsewhere (or whose TLS is terminated) as if the listener had accepted it.
+    ///
+    /// # Errors
+    /// Gives the connection back if the mux is not serving (yet, or any more).
+    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
+        let Some((shared, slots)) = self.0.serving.get() else { return Err(io) };
+        let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else { return Err(io) };
+        let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
+        tokio::spawn(drive(io, journey, slots));
+        Ok(())
+    }
+
+    /// What the mux has done so far.
+    pub fn counters(&self) -> Counters {
+        self.0.serving.get().map(|(shared, _)| shared.stats.counters()).unwrap_or_default()
+    }
+
+    /// How many connections are undecided now.
+    pub fn undecided(&self) -> Undecided {
+        self.0.serving.get().map(|(shared, _)| shared.registry.undecided()).unwrap_or_default()
+    }
+}

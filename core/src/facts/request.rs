@@ -1,0 +1,250 @@
+//! The head of the first request, of either HTTP version, in one allocation.
+
+use crate::wire::http1;
+
+/// Which grammar the request was written in.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum HttpVersion {
+    /// HTTP/1.0 or HTTP/1.1 (RFC 9112).
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+}
+
+/// A piece of [`Request::bytes`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// In front of each field: the lengths of its name and of its value.
+const FIELD_PREFIX: usize = 8;
+
+/// The head of a request: what the routes judge, and what the chosen backend may ask for afterwards.
+///
+/// On HTTP/1 it is filled in two steps: with the request line come [`method`](Self::method) and
+/// [`target`](Self::target), with the end of the head all else.
+#[derive(Clone)]
+pub struct Request {
+    version: HttpVersion,
+    /// Method, target and the other pseudo-fields, then all fields, each behind [`FIELD_PREFIX`] bytes of lengths.
+    bytes: Vec<u8>,
+    method: Span,
+    target: Span,
+    authority: Option<Span>,
+    scheme: Option<Span>,
+    protocol: Option<Span>,
+    content_type: Option<Span>,
+    host: Option<Span>,
+    hosts: u32,
+    fields_start: u32,
+    stream: u32,
+    ends_stream: bool,
+}
+
+impl Request {
+    /// An empty head with room for about `capacity` bytes.
+    pub(crate) fn new(version: HttpVersion, capacity: usize) -> Self {
+        Self {
+            version,
+            bytes: Vec::with_capacity(capacity),
+            method: Span::default(),
+            target: Span::default(),
+            authority: None,
+            scheme: None,
+            protocol: None,
+            content_type: None,
+            host: None,
+            hosts: 0,
+            fields_start: 0,
+            stream: 0,
+            ends_stream: false,
+        }
+    }
+
+    /// Which version of HTTP the request came in.
+    pub const fn version(&self) -> HttpVersion {
+        self.version
+    }
+
+    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1). Empty if an HTTP/2 client sent none.
+    pub fn method(&self) -> &[u8] {
+        self.slice(self.method)
+    }
+
+    /// HTTP/1: the request target in whichever form (RFC 9112 §3.2). HTTP/2: `:path`; empty for CONNECT.
+    pub fn target(&self) -> &[u8] {
+        self.slice(self.target)
+    }
+
+    /// The path of the target, without scheme, authority and query; `None` for `*` and for CONNECT.
+    pub fn path(&self) -> Option<&[u8]> {
+        http1::path_of(self.target())
+    }
+
+    /// Whom the request is for, without port and without a trailing dot: `:authority`, else the authority of an
+    /// absolute-form target or of CONNECT, else Host. `None` if there is none, or if more than one Host leaves it open
+    /// (a backend might believe the other one: RFC 9112 §3.2 makes such a request invalid).
+    pub fn authority(&self) -> Option<&[u8]> {
+        let whole = match (self.authority, self.host) {
+            (Some(authority), _) => authority,
+            (None, Some(host)) if self.hosts == 1 => host,
+            (None, _) => return None,
+        };
+        Some(http1::host_of(self.slice(whole)))
+    }
+
+    /// HTTP/2: the value of `:scheme`.
+    pub fn scheme(&self) -> Option<&[u8]> {
+        self.scheme.map(|span| self.slice(span))
+    }
+
+    /// HTTP/2: the value of `:protocol` of an extended CONNECT (RFC 8441 §4).
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.protocol.map(|span| self.slice(span))
+    }
+
+    /// The first `content-type`.
+    pub fn content_type(&self) -> Option<&[u8]> {
+        self.content_type.map(|span| self.slice(span))
+    }
+
+    /// The field lines in the order in which they came, without pseudo-fields; names as they were sent.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = self.bytes.get(self.fields_start as usize..).unwrap_or_default();
+        core::iter::from_fn(move || {
+            let (lengths, behind) = rest.split_first_chunk::<FIELD_PREFIX>()?;
+            let [n0, n1, n2, n3, v0, v1, v2, v3] = *lengths;
+            let name_len = u32::from_be_bytes([n0, n1, n2, n3]) as usize;
+            let value_len = u32::from_be_bytes([v0, v1, v2, v3]) as usize;
+            let name = behind.get(..name_len)?;
+            let value = behind.get(name_len..name_len + value_len)?;
+            rest = &behind[name_len + value_len..];
+            Some((name, value))
+        })
+    }
+
+    /// The values of every field line of that name; names are case-insensitive (RFC 9110 §5.1).
+    pub fn values<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.fields().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Whether this is a gRPC call by the protocol's own grammar: HTTP/2, POST, and a content type that is
+    /// `application/grpc`, or goes on with `+` or `;` (gRPC over HTTP/2, "Requests"). Case-insensitive.
+    pub fn is_grpc(&self) -> bool {
+        self.version == HttpVersion::Http2
+            && self.method() == b"POST"
+            && self.content_type().is_some_and(|value| is_media_type(value, b"application/grpc"))
+    }
+
+    /// Whether this is a call of gRPC-Web, binary or text, over either version of HTTP.
+    pub fn is_grpc_web(&self) -> bool {
+        self.method() == b"POST"
+            && self.content_type().is_some_and(|value| {
+                is_media_type(value, b"application/grpc-web")
+                    || is_media_type(value, b"application/grpc-web-text")
+            })
+    }
+
+    /// HTTP/2: the stream of the request; 0 on HTTP/1.
+    pub const fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    /// HTTP/2: whether the head was all of the request (END_STREAM).
+    pub const fn ends_stream(&self) -> bool {
+        self.ends_stream
+    }
+
+    /// Bytes of memory that this head holds.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    pub(crate) fn on_stream(&mut self, stream: u32, ends_stream: bool) {
+        self.stream = stream;
+        self.ends_stream = ends_stream;
+    }
+
+    pub(crate) fn set_method(&mut self, value: &[u8]) {
+        self.method = self.store(value);
+    }
+
+    pub(crate) fn set_target(&mut self, value: &[u8]) {
+        self.target = self.store(value);
+    }
+
+    pub(crate) fn set_authority(&mut self, value: &[u8]) {
+        self.authority = Some(self.store(value));
+    }
+
+    pub(crate) fn set_scheme(&mut self, value: &[u8]) {
+        self.scheme = Some(self.store(value));
+    }
+
+    pub(crate) fn set_protocol(&mut self, value: &[u8]) {
+        self.protocol = Some(self.store(value));
+    }
+
+    /// Adds a field line. Pseudo-fields come before the first field (RFC 9113 §8.3), so their bytes do as well.
+    pub(crate) fn push_field(&mut self, name: &[u8], value: &[u8]) {
+        if self.fields_start == 0 {
+            self.fields_start = self.bytes.len() as u32;
+        }
+        self.bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
+        self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        self.bytes.extend_from_slice(name);
+        let span = self.store(value);
+        if self.content_type.is_none() && name.eq_ignore_ascii_case(b"content-type") {
+            self.content_type = Some(span);
+        } else if name.eq_ignore_ascii_case(b"host") {
+            self.host = Some(span);
+            self.hosts += 1;
+        }
+    }
+
+    /// Ends the head: without a field line the list of fields lies behind all else.
+    pub(crate) fn finish(&mut self) {
+        if self.fields_start == 0 {
+            self.fields_start = self.bytes.len() as u32;
+        }
+    }
+
+    fn store(&mut self, value: &[u8]) -> Span {
+        let span = Span { start: self.bytes.len() as u32, len: value.len() as u32 };
+        self.bytes.extend_from_slice(value);
+        span
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.start as usize..(span.start + span.len) as usize).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Debug for Request {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        f.debug_struct("Request")
+            .field("version", &self.version)
+            .field("method", &lossy(self.method()))
+            .field("target", &lossy(self.target()))
+            .field("authority", &self.authority().map(lossy))
+            .field("fields", &self.fields().map(|(n, v)| (lossy(n), lossy(v))).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether `value` names this media type, or a structured form or parameters of it.
+fn is_media_type(value: &[u8], media_type: &[u8]) -> bool {
+    let Some(start) = value.get(..media_type.len()) else { return false };
+    let rest = &value[media_type.len()..];
+    start.eq_ignore_ascii_case(media_type)
+        && match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+            None => true,
+            // Blanks may stand in front of parameters (RFC 9110 §5.6.6), not in front of a suffix.
+            Some(b';') => true,
+            Some(b'+') => rest.first() == Some(&b'+'),
+            Some(_) => false,
+        }
+}

@@ -1,0 +1,149 @@
+//! Matchers that judge the first request, on either version of HTTP.
+
+use core::fmt;
+
+use super::{host_matches, Verdict};
+use crate::facts::{Facts, HttpVersion, Request};
+
+/// What [`header`](super::header) asks of a field's value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum HeaderCondition {
+    /// See [`contains_token`](super::contains_token).
+    ContainsToken(String),
+    /// See [`is`](super::is).
+    Is(String),
+    /// See [`present`](super::present).
+    Present,
+    /// See [`starts_with`](super::starts_with).
+    StartsWith(String),
+}
+
+impl HeaderCondition {
+    fn holds(&self, value: &[u8]) -> bool {
+        match self {
+            Self::ContainsToken(token) => has_token(value, token.as_bytes()),
+            Self::Is(wanted) => value == wanted.as_bytes(),
+            Self::Present => true,
+            Self::StartsWith(wanted) => value.starts_with(wanted.as_bytes()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum RequestTerm {
+    Authority(String),
+    Grpc,
+    GrpcService(String),
+    GrpcWeb,
+    H2cUpgrade,
+    Header(String, HeaderCondition),
+    Method(String),
+    Path(String),
+    PathPrefix(String),
+    WebSocket,
+}
+
+impl RequestTerm {
+    pub(super) fn judge(&self, facts: &Facts) -> Verdict {
+        let whole =
+            |holds: &dyn Fn(&Request) -> bool| Verdict::when(&facts.request(), |request| holds(request));
+        match self {
+            Self::Authority(pattern) => {
+                whole(&|request| request.authority().is_some_and(|name| host_matches(pattern, name)))
+            }
+            Self::Grpc | Self::GrpcService(_) if facts.http2() == crate::Fact::Absent => Verdict::NoMatch,
+            Self::Grpc => whole(&Request::is_grpc),
+            Self::GrpcService(service) => {
+                whole(&|request| request.is_grpc() && is_method_of(request.target(), service))
+            }
+            Self::GrpcWeb => whole(&Request::is_grpc_web),
+            Self::H2cUpgrade => whole(&|request| upgrades_to(request, b"h2c")),
+            Self::Header(name, condition) => {
+                whole(&|request| request.values(name.as_bytes()).any(|value| condition.holds(value)))
+            }
+            Self::Method(method) => {
+                Verdict::when(&facts.request_line(), |request| request.method() == method.as_bytes())
+            }
+            Self::Path(path) => {
+                Verdict::when(&facts.request_line(), |request| request.path() == Some(path.as_bytes()))
+            }
+            Self::PathPrefix(prefix) => Verdict::when(&facts.request_line(), |request| {
+                request.path().is_some_and(|path| lies_below(path, prefix.as_bytes()))
+            }),
+            Self::WebSocket => whole(&|request| match request.version() {
+                HttpVersion::Http1 => request.method() == b"GET" && upgrades_to(request, b"websocket"),
+                HttpVersion::Http2 => {
+                    request.method() == b"CONNECT"
+                        && request.protocol().is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"))
+                }
+            }),
+        }
+    }
+
+    /// Whether two requests of one connection can differ in it.
+    pub(super) const fn differs_by_request(&self) -> bool {
+        match self {
+            Self::Authority(_)
+            | Self::GrpcService(_)
+            | Self::Header(..)
+            | Self::Method(_)
+            | Self::Path(_)
+            | Self::PathPrefix(_) => true,
+            Self::Grpc | Self::GrpcWeb | Self::H2cUpgrade | Self::WebSocket => false,
+        }
+    }
+}
+
+impl fmt::Display for RequestTerm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authority(name) => write!(f, "host:{name}"),
+            Self::Grpc => f.write_str("grpc"),
+            Self::GrpcService(service) => write!(f, "grpc:{service}"),
+            Self::GrpcWeb => f.write_str("grpc-web"),
+            Self::H2cUpgrade => f.write_str("h2c-upgrade"),
+            Self::Header(name, HeaderCondition::ContainsToken(token)) => write!(f, "header:{name}~{token}"),
+            Self::Header(name, HeaderCondition::Is(value)) => write!(f, "header:{name}={value}"),
+            Self::Header(name, HeaderCondition::Present) => write!(f, "header:{name}"),
+            Self::Header(name, HeaderCondition::StartsWith(value)) => write!(f, "header:{name}={value}*"),
+            Self::Method(method) => write!(f, "method:{method}"),
+            Self::Path(path) => write!(f, "path:{path}"),
+            Self::PathPrefix(path) => write!(f, "path:{path}/*"),
+            Self::WebSocket => f.write_str("websocket"),
+        }
+    }
+}
+
+/// Whether the path is `prefix` or goes on behind it with a slash. `prefix` does not end in one.
+fn lies_below(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+/// Whether a gRPC path is `/service/method`.
+fn is_method_of(target: &[u8], service: &str) -> bool {
+    target
+        .strip_prefix(b"/")
+        .and_then(|rest| rest.strip_prefix(service.as_bytes()))
+        .is_some_and(|rest| rest.first() == Some(&b'/'))
+}
+
+/// Whether an HTTP/1 request offers to go on in this protocol (RFC 9110 §7.8: Upgrade, and Connection that names it).
+fn upgrades_to(request: &Request, protocol: &[u8]) -> bool {
+    request.version() == HttpVersion::Http1
+        && request.values(b"connection").any(|value| has_token(value, b"upgrade"))
+        && request.values(b"upgrade").any(|value| has_token(value, protocol))
+}
+
+/// Whether a comma-separated list has this member; case-insensitive.
+fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|byte| *byte == b',').any(|member| trim_blanks(member).eq_ignore_ascii_case(token))
+}
+
+/// Without the blanks around it (OWS, RFC 9110 §5.6.3).
+fn trim_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}

@@ -1,0 +1,186 @@
+//! Stage 5: the machine that reads one client's opening, speaks to it if it must, and hands the connection over.
+//!
+//! ```text
+//!             handle_input / handle_eof / handle_reset / handle_timeout / handle_shutdown / handle_eviction
+//!                                                   |
+//!                      +----------------------------v-----------------------------+
+//!   Silent -> Opening -+-> Http2Settings -> Http2Waiting -(patience)-> Http2Idle  |   facts, routes
+//!                      |                        |        greeted          |       |
+//!                      |                        +----> Http2Headers <-----+       |
+//!                      +----------------------------+-----------------------------+
+//!                                                   |
+//!                        poll_output: Write(reply) | NeedInput { until } | Routed(handover) | Closed(outcome)
+//! ```
+//!
+//! It owns no socket and reads no clock: time comes in as an argument, and the deadline goes out with [`Output::NeedInput`].
+
+mod config;
+mod greeting;
+mod handover;
+mod live;
+mod outcome;
+mod pings;
+mod refusal;
+mod reply;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use config::Config;
+pub use greeting::{Greeting, GreetingError, DEFAULT_MAX_CONCURRENT_STREAMS};
+pub use handover::{Handover, Parts};
+use live::Live;
+pub use outcome::{Outcome, Phase, Reason};
+pub use refusal::{Refusal, Response, ResponseKind};
+pub use reply::Reply;
+
+use crate::facts::Facts;
+use crate::routes::Routes;
+
+/// Decides where one connection goes.
+///
+/// # Grammar of the methods
+/// `handle_*` tells the machine what happened, [`poll_output`](Self::poll_output) says what to do; nouns are looks inside.
+/// After each `handle_*`, call `poll_output` until it says [`Output::NeedInput`], [`Output::Routed`] or [`Output::Closed`];
+/// the last two end the machine, and whatever is told to it afterwards has no effect.
+///
+/// No input makes it panic or grow beyond the bounds of its [`Config`].
+#[derive(Debug)]
+pub struct MuxMachine<R> {
+    live: Option<Live<R>>,
+    end: Option<Outcome>,
+}
+
+/// What to do next.
+// A handover is moved once per connection: a box would cost an allocation to save that.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug)]
+#[must_use]
+pub enum Output<R> {
+    /// The connection got no backend. Everything to say has been said by [`Output::Write`]; now end it: shut the write side
+    /// down, and if something was written, discard input for a moment before closing (a close with unread input resets the
+    /// connection and destroys what was written). The machine is spent.
+    Closed(Outcome),
+    /// Read from the client, or call [`MuxMachine::handle_timeout`] at that time, whichever comes first. Without a time, the
+    /// machine is spent.
+    NeedInput {
+        /// When to call `handle_timeout`.
+        until: Option<Instant>,
+    },
+    /// The connection goes to a route. The machine is spent.
+    Routed(Handover<R>),
+    /// Write this to the client before anything else.
+    Write(Reply),
+}
+
+impl<R> MuxMachine<R> {
+    /// The machine of a connection accepted `now`. Where the first route takes everything it is decided at once.
+    pub fn new(routes: Arc<Routes<R>>, config: Arc<Config>, now: Instant) -> Self {
+        let mut live = Live::new(routes, config, now);
+        live.decide(now);
+        Self { live: Some(live), end: None }
+    }
+
+    fn refusing(live: Live<R>) -> Self {
+        Self { live: Some(live), end: None }
+    }
+
+    /// The client has sent bytes. What lies behind the verdict belongs to the replay.
+    pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.handle_input(bytes, now);
+        }
+    }
+
+    /// The client has ended its side (FIN). It may still be reading.
+    pub fn handle_eof(&mut self, now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.handle_eof(now);
+        }
+    }
+
+    /// The connection is broken (RST, or any error of the socket).
+    pub fn handle_reset(&mut self, _now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.leave();
+        }
+    }
+
+    /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Early calls have no effect.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.handle_timeout(now);
+        }
+    }
+
+    /// The listener shuts down: a connection that is undecided ends at once.
+    pub fn handle_shutdown(&mut self, _now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.close(Outcome::Shutdown);
+        }
+    }
+
+    /// The listener holds too many undecided connections, and this one has to go.
+    pub fn handle_eviction(&mut self, _now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.close(Outcome::Refused(Reason::Overload));
+        }
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Output<R> {
+        let Some(live) = &mut self.live else {
+            return match self.end {
+                Some(outcome) => Output::Closed(outcome),
+                None => Output::NeedInput { until: None },
+            };
+        };
+        if let Some(reply) = live.next_reply() {
+            return Output::Write(reply);
+        }
+        if let Some(outcome) = live.end() {
+            self.live = None;
+            self.end = Some(outcome);
+            return Output::Closed(outcome);
+        }
+        let until = Some(live.deadline());
+        match (live.verdict(), self.live.take()) {
+            (Some(why), Some(live)) => Output::Routed(Handover::new(live, why)),
+            (_, live) => {
+                self.live = live;
+                Output::NeedInput { until }
+            }
+        }
+    }
+
+    /// How far the opening has come.
+    pub fn phase(&self) -> Phase {
+        self.live.as_ref().map_or(Phase::Delivery, Live::phase)
+    }
+
+    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that the client does not
+    /// read by then is not worth waiting for.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.live.as_ref().map(Live::deadline)
+    }
+
+    /// When the client's last byte came, if any did.
+    pub fn last_byte(&self) -> Option<Instant> {
+        self.live.as_ref().and_then(Live::last_byte)
+    }
+
+    /// Bytes of memory held for the opening.
+    pub fn buffered(&self) -> usize {
+        self.live.as_ref().map_or(0, Live::buffered)
+    }
+
+    /// What the opening has shown so far; `None` once the machine is spent.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.live.as_ref().map(Live::facts)
+    }
+
+    /// Whether the mux has greeted this client.
+    pub fn is_greeted(&self) -> bool {
+        self.live.as_ref().is_some_and(Live::is_greeted)
+    }
+}

@@ -1,0 +1,93 @@
+//! The end of a routed connection's time with the mux: where it goes, and all that makes the backend see it as pristine.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::live::Live;
+use super::outcome::Reason;
+use super::MuxMachine;
+use crate::facts::Facts;
+use crate::ledger::{BackendLedger, ClientLedger};
+use crate::routes::Why;
+
+/// A connection that has found its route.
+///
+/// Deliver it by [`into_parts`](Self::into_parts), or, if the route can not take it, [`refuse`](Self::refuse) it in the
+/// client's own protocol. Until then nothing more should be read from the client.
+#[derive(Debug)]
+pub struct Handover<R> {
+    live: Live<R>,
+    why: Why,
+}
+
+/// What a delivered connection consists of, beside its socket.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parts {
+    /// What the backend is to receive before anything that is read from the socket.
+    pub replay: Bytes,
+    /// What is still to be taken out of client-to-backend bytes behind the replay.
+    pub to_backend: ClientLedger,
+    /// What is still to be taken out of backend-to-client bytes.
+    pub to_client: BackendLedger,
+    /// What the opening has shown.
+    pub facts: Facts,
+}
+
+impl<R> Handover<R> {
+    pub(super) const fn new(live: Live<R>, why: Why) -> Self {
+        Self { live, why }
+    }
+
+    /// Where the connection goes.
+    pub fn target(&self) -> Option<&R> {
+        self.live.routes.target(self.why)
+    }
+
+    /// Why it goes there.
+    pub const fn why(&self) -> Why {
+        self.why
+    }
+
+    /// What the opening has shown.
+    pub const fn facts(&self) -> &Facts {
+        &self.live.facts
+    }
+
+    /// Whether the mux has greeted the client, so that there are ledgers to settle.
+    pub const fn is_greeted(&self) -> bool {
+        self.live.is_greeted()
+    }
+
+    /// Bytes of memory held for the opening.
+    pub fn buffered(&self) -> usize {
+        self.live.buffered()
+    }
+
+    /// The route does not take the connection. The machine reads on as far as it must to answer the client, which may be not at
+    /// all: drive it as before.
+    pub fn refuse(mut self, reason: Reason, now: Instant) -> MuxMachine<R> {
+        self.live.refuse(reason, now);
+        MuxMachine::refusing(self.live)
+    }
+
+    /// What the backend gets.
+    pub fn into_parts(self) -> Parts {
+        let mut live = self.live;
+        let mut to_backend = ClientLedger::new(live.owed_acks());
+        if !to_backend.is_transparent() {
+            // Behind the last whole frame that the mux has looked at, the acknowledgement may have come already.
+            let tail = live.opening.split_off(live.parsed.min(live.opening.len()));
+            let mut rest = &tail[..];
+            while let Some(piece) = to_backend.pull(&mut rest) {
+                live.opening.extend_from_slice(&piece);
+            }
+        }
+        let to_client = match live.said() {
+            Some((greeting, acks)) => BackendLedger::new(greeting, acks),
+            None => BackendLedger::transparent(),
+        };
+        Parts { replay: live.opening.into(), to_backend, to_client, facts: live.facts }
+    }
+}

@@ -1,0 +1,142 @@
+//! Stage 4: an ordered table of matchers and where they lead. The order is the priority.
+
+use std::time::Duration;
+
+use crate::matchers::{Matcher, Opening, Verdict};
+
+/// One line of the table.
+#[derive(Clone, Debug)]
+struct Route<R> {
+    matcher: Matcher,
+    target: R,
+}
+
+/// Where connections may go, in the order in which they are tried. `R` is whatever the user wants back: an index, a name, a
+/// channel.
+///
+/// ```
+/// use oneport_core::{matchers, Routes};
+///
+/// let routes = Routes::new()
+///     .route(matchers::grpc(), "grpc")
+///     .route(matchers::http(), "rest")
+///     .otherwise("raw");
+/// assert_eq!(routes.len(), 2);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Routes<R> {
+    routes: Vec<Route<R>>,
+    otherwise: Option<R>,
+    on_timeout: Option<R>,
+    server_first: Option<(R, Duration)>,
+}
+
+/// Why a connection goes where it goes.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Why {
+    /// The route of this index matched, and every one before it had said no.
+    Matched(usize),
+    /// The opening was still undecided at its deadline.
+    OnTimeout,
+    /// Every route had said no.
+    Otherwise,
+    /// The client waited for the server to speak.
+    ServerFirst,
+}
+
+/// What the table says of an opening.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Choice {
+    NeedMore,
+    NoRoute,
+    Take(Why),
+}
+
+impl<R> Default for Routes<R> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<R> Routes<R> {
+    /// An empty table: it refuses everything.
+    pub const fn new() -> Self {
+        Self { routes: Vec::new(), otherwise: None, on_timeout: None, server_first: None }
+    }
+
+    /// Adds a route behind those that are there.
+    pub fn route(mut self, matcher: Matcher, target: R) -> Self {
+        self.routes.push(Route { matcher, target });
+        self
+    }
+
+    /// Where an opening goes that every route has refused. Without it, it is refused in its own protocol.
+    pub fn otherwise(mut self, target: R) -> Self {
+        self.otherwise = Some(target);
+        self
+    }
+
+    /// Where an opening goes that has begun, is not HTTP/2, and is still undecided at its deadline
+    /// ([`Config::opening_deadline`](crate::Config::opening_deadline)). Without it, it is refused: a slow client of one
+    /// protocol is not a client of another.
+    pub fn on_timeout(mut self, target: R) -> Self {
+        self.on_timeout = Some(target);
+        self
+    }
+
+    /// Where a client goes that has sent nothing for this long: one that waits for the server to speak first.
+    pub fn server_first(mut self, target: R, after: Duration) -> Self {
+        self.server_first = Some((target, after));
+        self
+    }
+
+    /// The number of routes, not counting `otherwise`, `on_timeout` and `server_first`.
+    pub fn len(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Whether there are no routes, not counting `otherwise`, `on_timeout` and `server_first`.
+    pub fn is_empty(&self) -> bool {
+        self.routes.is_empty()
+    }
+
+    /// The routes in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Matcher, &R)> {
+        self.routes.iter().map(|route| (&route.matcher, &route.target))
+    }
+
+    /// Where a choice leads.
+    pub fn target(&self, why: Why) -> Option<&R> {
+        match why {
+            Why::Matched(index) => self.routes.get(index).map(|route| &route.target),
+            Why::OnTimeout => self.on_timeout.as_ref(),
+            Why::Otherwise => self.otherwise.as_ref(),
+            Why::ServerFirst => self.server_first.as_ref().map(|(target, _)| target),
+        }
+    }
+
+    /// How long a client may be silent before it counts as one that waits for the server.
+    pub(crate) fn server_first_after(&self) -> Option<Duration> {
+        self.server_first.as_ref().map(|(_, after)| *after)
+    }
+
+    pub(crate) const fn has_on_timeout(&self) -> bool {
+        self.on_timeout.is_some()
+    }
+
+    /// Judges an opening. `first_open` is the first route that has not said no yet; those before it are not asked again.
+    pub(crate) fn choose(&self, opening: &Opening<'_>, first_open: &mut usize) -> Choice {
+        while let Some(route) = self.routes.get(*first_open) {
+            match route.matcher.judge(opening) {
+                Verdict::Match => return Choice::Take(Why::Matched(*first_open)),
+                Verdict::NeedMore => return Choice::NeedMore,
+                Verdict::NoMatch => *first_open += 1,
+            }
+        }
+        match self.otherwise {
+            Some(_) => Choice::Take(Why::Otherwise),
+            None => Choice::NoRoute,
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! The head of an HTTP/1 request (RFC 9112), read as it arrives.
+//!
+//! ```text
+//! [CRLF]  GET SP /path?query SP HTTP/1.1 CRLF  Host: a.example CRLF  ...  CRLF  body, next request
+//! |       |<--- request line: request_line() --->|<---- fields() ---->|        |
+//! |<-------------------------- head: head_len() ------------------------------>|   not looked at
+//! ```
+//!
+//! The scanner is an automaton of one byte at a time. It keeps the automaton's state and the offset where it
+//! stopped, never looks at a byte twice, and holds no bytes of its own.
+//!
+//! Where the grammar leaves a choice, it is made here:
+//! - **Line ends**: a bare LF ends a line (RFC 9112 §2.2 allows it and servers do it); a CR that no LF follows
+//!   is refused.
+//! - **Before the request line**, one empty line is passed over (RFC 9112 §2.2) and proves nothing. A second
+//!   one is refused: a flood of line ends is no request.
+//! - **Method**: any token, since methods are extensible (RFC 9110 §9.1), of at most [`MAX_METHOD`] bytes.
+//! - **Target**: any bytes but controls and spaces. Bytes from 0x80 are not in the grammar, but clients send
+//!   raw UTF-8 paths and nginx, Go and hyper serve them, so the backend is left to judge. So it is for the
+//!   form of the target (RFC 9112 §3.2): a strange one deserves the backend's 400.
+//! - **Version**: `HTTP/1.0` or `HTTP/1.1` and nothing else. No other minor version exists or will, and
+//!   common servers refuse them. `PRI * HTTP/2.0` is refused at the `2`.
+//! - **Fields**: no white space before the colon (RFC 9112 §5.1), no line folding (§5.2), no controls but HTAB
+//!   in a value (RFC 9110 §5.5): each has been a way to make two servers disagree about one request.
+
+mod fields;
+mod target;
+
+pub use fields::Fields;
+pub use target::{authority_of, host_of, path_of};
+
+use super::progress::Progress;
+use super::span::Span;
+
+/// The longest method that is taken for one, in bytes.
+///
+/// The longest in IANA's registry is `UPDATEREDIRECTREF` with 17; private methods stay in that range. The
+/// bound settles early that a long run of letters (Base64, a text protocol) is no HTTP: it is
+/// [`Progress::Invalid`], not [`Progress::TooLong`], because nothing of HTTP was recognised yet.
+pub const MAX_METHOD: usize = 32;
+
+/// What stands before the minor version.
+const VERSION: &[u8; 7] = b"HTTP/1.";
+
+/// Finds the end of a request head and checks it on the way.
+#[derive(Clone, Debug)]
+pub struct HeadScanner {
+    limit: usize,
+    at: usize,
+    state: State,
+    method: Span,
+    target: Span,
+    line: Option<RequestLine>,
+    fields_start: usize,
+}
+
+/// What the next byte may be.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The first byte of all: an empty line may come.
+    Start,
+    /// The LF of the empty line before the request line.
+    StartLf,
+    /// The first byte of the method, behind an empty line.
+    MethodStart,
+    Method,
+    TargetStart,
+    Target,
+    /// The byte of [`VERSION`] at this index.
+    Version(u8),
+    Minor,
+    /// CR or LF, after this minor version.
+    LineEnd(u8),
+    /// The LF of the request line with this minor version.
+    LineLf(u8),
+    FieldStart,
+    FieldName,
+    FieldValue,
+    FieldLf,
+    /// The LF of the empty line that ends the head.
+    HeadLf,
+    Settled(Progress),
+}
+
+impl HeadScanner {
+    /// A scanner for a head of at most `limit` bytes, counted from the first byte of the opening to the LF of
+    /// the empty line that ends the head. Limits above 4 GiB are taken as 4 GiB.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit: limit.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX)),
+            at: 0,
+            state: State::Start,
+            method: Span::default(),
+            target: Span::default(),
+            line: None,
+            fields_start: 0,
+        }
+    }
+
+    /// Goes on where the last call stopped. `opening` is everything the client has sent: the bytes of the last
+    /// call, and new ones behind them.
+    ///
+    /// The answer is for the whole head; [`line_progress`](Self::line_progress) has the one for the request
+    /// line, which may be [`Progress::Done`] when this one is not, and stays so when a field is malformed.
+    /// [`Progress::TooLong`] is given at the byte of the limit, since a head that it does not complete needs
+    /// another one.
+    pub fn scan(&mut self, opening: &[u8]) -> Progress {
+        let reach = opening.len().min(self.limit);
+        for &byte in opening.get(self.at..reach).unwrap_or_default() {
+            if self.progress().is_settled() {
+                break;
+            }
+            self.state = self.step(byte);
+            self.at += 1;
+        }
+        if self.at >= self.limit && !self.progress().is_settled() {
+            self.state = State::Settled(Progress::TooLong);
+        }
+        self.progress()
+    }
+
+    /// What is known of the request line alone.
+    pub fn line_progress(&self) -> Progress {
+        if self.line.is_some() {
+            Progress::Done
+        } else {
+            self.progress()
+        }
+    }
+
+    /// The request line, as soon as its line end has been read.
+    #[must_use]
+    pub fn request_line(&self) -> Option<RequestLine> {
+        self.line
+    }
+
+    /// The field lines in their order, without allocation; none unless [`scan`](Self::scan) has answered
+    /// [`Progress::Done`] for this `opening`.
+    #[must_use]
+    pub fn fields<'a>(&self, opening: &'a [u8]) -> Fields<'a> {
+        match self.progress() {
+            Progress::Done => Fields::new(opening.get(self.fields_start..self.at).unwrap_or_default()),
+            _ => Fields::new(&[]),
+        }
+    }
+
+    /// How many bytes were looked at: after [`Progress::Done`] the length of the head, with a tolerated empty
+    /// line before it and the one that ends it.
+    #[must_use]
+    pub fn head_len(&self) -> usize {
+        self.at
+    }
+
+    fn progress(&self) -> Progress {
+        match self.state {
+            State::Settled(progress) => progress,
+            _ => Progress::NeedMore,
+        }
+    }
+
+    fn step(&mut self, byte: u8) -> State {
+        const INVALID: State = State::Settled(Progress::Invalid);
+        match (self.state, byte) {
+            (State::Start, b'\r') => State::StartLf,
+            (State::Start | State::StartLf, b'\n') => State::MethodStart,
+            (State::Start | State::MethodStart, _) if is_token(byte) => {
+                self.method = self.span_from_here();
+                State::Method
+            }
+            (State::Method, b' ') => {
+                self.method.end = self.here();
+                State::TargetStart
+            }
+            (State::Method, _) if is_token(byte) && self.at - to_usize(self.method.start) < MAX_METHOD => {
+                State::Method
+            }
+            (State::TargetStart, _) if is_target(byte) => {
+                self.target = self.span_from_here();
+                State::Target
+            }
+            (State::Target, b' ') => {
+                self.target.end = self.here();
+                State::Version(0)
+            }
+            (State::Target, _) if is_target(byte) => State::Target,
+            (State::Version(index), _) if VERSION.get(usize::from(index)) == Some(&byte) => {
+                if usize::from(index) + 1 == VERSION.len() {
+                    State::Minor
+                } else {
+                    State::Version(index + 1)
+                }
+            }
+            (State::Minor, b'0' | b'1') => State::LineEnd(byte - b'0'),
+            (State::LineEnd(minor), b'\r') => State::LineLf(minor),
+            (State::LineEnd(minor) | State::LineLf(minor), b'\n') => {
+                self.line = Some(RequestLine { method: self.method, target: self.target, minor });
+                self.fields_start = self.at + 1;
+                State::FieldStart
+            }
+            (State::FieldStart, b'\r') => State::HeadLf,
+            (State::FieldStart | State::HeadLf, b'\n') => State::Settled(Progress::Done),
+            (State::FieldName, b':') => State::FieldValue,
+            (State::FieldStart | State::FieldName, _) if is_token(byte) => State::FieldName,
+            (State::FieldValue, b'\r') => State::FieldLf,
+            (State::FieldValue | State::FieldLf, b'\n') => State::FieldStart,
+            (State::FieldValue, _) if is_value(byte) => State::FieldValue,
+            _ => INVALID,
+        }
+    }
+
+    /// The offset of the byte in hand. It lies below the limit, which fits.
+    fn here(&self) -> u32 {
+        u32::try_from(self.at).unwrap_or(u32::MAX)
+    }
+
+    fn span_from_here(&self) -> Span {
+        Span { start: self.here(), end: self.here() }
+    }
+}
+
+/// A complete and valid request line; where its parts stand in the opening, not the bytes themselves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RequestLine {
+    method: Span,
+    target: Span,
+    minor: u8,
+}
+
+impl RequestLine {
+    /// The method, a token of 1 to [`MAX_METHOD`] bytes, as sent: methods are case-sensitive (RFC 9110 §9.1).
+    /// Empty if `opening` is not the scanned one but shorter.
+    #[must_use]
+    pub fn method<'a>(&self, opening: &'a [u8]) -> &'a [u8] {
+        self.method.of(opening).unwrap_or_default()
+    }
+
+    /// The request target, as sent: see [`path_of`] and [`authority_of`]. Empty if `opening` is not the
+    /// scanned one but shorter.
+    #[must_use]
+    pub fn target<'a>(&self, opening: &'a [u8]) -> &'a [u8] {
+        self.target.of(opening).unwrap_or_default()
+    }
+
+    /// The minor version: 0 for HTTP/1.0, 1 for HTTP/1.1.
+    #[must_use]
+    pub fn minor_version(&self) -> u8 {
+        self.minor
+    }
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A byte of a request target: everything but controls and SP.
+fn is_target(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
+}
+
+/// A byte of a field value: `field-vchar`, SP or HTAB of RFC 9110 §5.5.
+fn is_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+fn to_usize(offset: u32) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(bytes: &[u8]) -> Progress {
+        HeadScanner::new(65_536).scan(bytes)
+    }
+
+    #[test]
+    fn tables_follow_the_grammar() {
+        let token: Vec<u8> = (0..=255).filter(|&byte| is_token(byte)).collect();
+        let expected = b"!#$%&'*+-.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz|~";
+        assert_eq!(token, expected);
+        for byte in 0..=255_u8 {
+            let control = byte < 0x20 || byte == 0x7f;
+            assert_eq!(is_target(byte), !control && byte != b' ', "target byte {byte:#04x}");
+            assert_eq!(is_value(byte), !control || byte == b'\t', "value byte {byte:#04x}");
+        }
+    }
+
+    #[test]
+    fn heads_are_settled_at_their_last_needed_byte() {
+        // What stands before the bar is a head; the byte before the bar is the one that settles it.
+        for head in [
+            "GET / HTTP/1.0\r\n\r\n",
+            "GET / HTTP/1.1\n\n",
+            "\r\nGET / HTTP/1.1\r\n\r\n",
+            "\nGET / HTTP/1.1\r\nA:\r\nB: \t x \t\r\n\n",
+            "OPTIONS * HTTP/1.1\r\n\r\n",
+            "CONNECT a.example:443 HTTP/1.1\r\n\r\n",
+            "get p\u{e4}th HTTP/1.1\r\nx: \u{e4}\r\n\r\n",
+            "!#$%&'*+-.^_`|~ x HTTP/1.1\r\n\r\n",
+        ] {
+            let (bytes, before) = (head.as_bytes(), &head.as_bytes()[..head.len() - 1]);
+            assert_eq!(scan(before), Progress::NeedMore, "{head:?} without its last byte");
+            assert_eq!(scan(bytes), Progress::Done, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn malformed_heads_are_settled_at_the_first_wrong_byte() {
+        for head in [
+            "\0",
+            " ",
+            ":",
+            "\r\r",
+            "\r\n\r",
+            "\n\n",
+            "\r\nG\r",
+            "\r ",
+            "GET\t",
+            "GET\r",
+            "G\u{e4}",
+            "GET  ",
+            "GET \r",
+            "GET /\n",
+            "GET /\r",
+            "GET /\0",
+            "GET /\x7f",
+            "GET / \n",
+            "GET / h",
+            "GET / HTTP/2",
+            "GET / HTTP/0",
+            "GET / HTTP/1.2",
+            "GET / HTTP/1.\r",
+            "GET / HTTP/1.10",
+            "GET / HTTP/1.1 ",
+            "GET / HTTP/1.1\r\r",
+            "GET / HTTP/1.1\rA",
+            "PRI * HTTP/2",
+            "GET / HTTP/1.1\r\n ",
+            "GET / HTTP/1.1\r\n\t",
+            "GET / HTTP/1.1\r\n:",
+            "GET / HTTP/1.1\r\n\rA",
+            "GET / HTTP/1.1\r\nA ",
+            "GET / HTTP/1.1\r\nA\t",
+            "GET / HTTP/1.1\r\nA\r",
+            "GET / HTTP/1.1\r\nA\n",
+            "GET / HTTP/1.1\r\nA: x\0",
+            "GET / HTTP/1.1\r\nA: x\rB",
+            "GET / HTTP/1.1\r\nA: x\x0b",
+            "GET / HTTP/1.1\r\nA: x\x7f",
+            "GET / HTTP/1.1\r\nA: x\r\n ",
+            "GET / HTTP/1.1\r\nA: x\n\t",
+            "GET / HTTP/1.1\r\n\u{e4}",
+        ] {
+            // A character beyond ASCII is settled by the first of its bytes.
+            let settled = head.char_indices().last().map_or(0, |(at, _)| at) + 1;
+            let bytes = &head.as_bytes()[..settled];
+            assert_eq!(scan(&bytes[..settled - 1]), Progress::NeedMore, "{head:?} without its last byte");
+            assert_eq!(scan(bytes), Progress::Invalid, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_method_of_the_longest_length_is_one() {
+        let fits = format!("{} ", "M".repeat(MAX_METHOD));
+        assert_eq!(scan(fits.as_bytes()), Progress::NeedMore);
+        let behind_empty_line = format!("\r\n{fits}");
+        assert_eq!(scan(behind_empty_line.as_bytes()), Progress::NeedMore);
+        let long = "M".repeat(MAX_METHOD + 1);
+        assert_eq!(scan(long.as_bytes()), Progress::Invalid);
+    }
+
+    #[test]
+    fn the_request_line_survives_a_malformed_field() {
+        let opening = b"\r\nPUT /a?b HTTP/1.0\r\nA : x\r\n\r\n";
+        let mut scanner = HeadScanner::new(1_000);
+        assert_eq!(scanner.scan(&opening[..20]), Progress::NeedMore);
+        assert_eq!((scanner.request_line(), scanner.line_progress()), (None, Progress::NeedMore));
+        assert_eq!(scanner.scan(opening), Progress::Invalid);
+        assert_eq!(scanner.line_progress(), Progress::Done);
+        let line = scanner.request_line().expect("the line is valid");
+        assert_eq!(line.method(opening), b"PUT");
+        assert_eq!(line.target(opening), b"/a?b");
+        assert_eq!(line.minor_version(), 0);
+        assert_eq!(scanner.fields(opening).count(), 0, "a malformed head has no fields");
+    }
+
+    #[test]
+    fn the_limit_counts_the_head_and_nothing_behind_it() {
+        let head = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+        let opening = [head.as_slice(), &[b'x'; 100]].concat();
+        assert_eq!(HeadScanner::new(head.len()).scan(&opening), Progress::Done);
+        assert_eq!(HeadScanner::new(head.len() - 1).scan(&opening), Progress::TooLong);
+        let mut scanner = HeadScanner::new(18);
+        assert_eq!(scanner.scan(&opening), Progress::TooLong);
+        assert_eq!(scanner.line_progress(), Progress::Done, "the line fitted");
+        let mut scanner = HeadScanner::new(15);
+        assert_eq!(scanner.scan(&head[..14]), Progress::NeedMore);
+        assert_eq!(scanner.scan(&head[..15]), Progress::TooLong, "the byte of the limit settles it");
+        assert_eq!(scanner.line_progress(), Progress::TooLong);
+    }
+
+    #[test]
+    fn a_shorter_opening_than_the_scanned_one_panics_nowhere() {
+        let opening = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+        let mut scanner = HeadScanner::new(1_000);
+        assert_eq!(scanner.scan(opening), Progress::Done);
+        assert_eq!(scanner.scan(b"GE"), Progress::Done);
+        assert_eq!(scanner.fields(b"GE").count(), 0);
+        let line = scanner.request_line().expect("the line is valid");
+        assert_eq!((line.method(b"GE"), line.target(b"GE")), (&b""[..], &b""[..]));
+    }
+}

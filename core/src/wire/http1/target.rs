@@ -1,0 +1,178 @@
+//! What a request target and an authority say (RFC 9112 §3.2, RFC 3986).
+//!
+//! Nothing here changes case or decodes percent-escapes: how to compare is a matter of the matcher.
+
+/// The path of a target in origin-form (`/a?b`) or absolute-form (`http://a.example/a?b`), without query and
+/// fragment; `None` for the other two forms (`*`, `a.example:443`) and for anything malformed.
+///
+/// An absolute-form without a path names the root, `/` (RFC 9110 §4.2.3).
+#[must_use]
+pub fn path_of(target: &[u8]) -> Option<&[u8]> {
+    let path_and_query = match target {
+        [b'/', ..] => target,
+        _ => split_absolute(target)?.1,
+    };
+    let end = position(path_and_query, |byte| matches!(byte, b'?' | b'#'));
+    match path_and_query.get(..end)? {
+        [] => Some(b"/"),
+        path => Some(path),
+    }
+}
+
+/// The authority of a target in absolute-form, or the target itself in authority-form (`a.example:443`, the
+/// form of CONNECT); `None` for the other two forms, an empty authority and anything malformed.
+///
+/// The authority-form needs its port, as RFC 9112 §3.2.3 has it. Whether the method is CONNECT is for the
+/// caller to ask.
+#[must_use]
+pub fn authority_of(target: &[u8]) -> Option<&[u8]> {
+    if let Some((authority, _)) = split_absolute(target) {
+        return Some(authority);
+    }
+    let is_host = |byte: u8| !matches!(byte, b'/' | b'?' | b'#' | b'@');
+    match split_port(target) {
+        (host, Some(_)) if !host.is_empty() && host.iter().all(|&byte| is_host(byte)) => Some(target),
+        _ => None,
+    }
+}
+
+/// The host of an authority or of a Host field's value: without userinfo, port and one trailing dot.
+///
+/// - Userinfo is everything up to the last `@`, as URI libraries read it. It has no place in a request (RFC
+///   9110 §4.2.4), and a name in it must not choose a route: `a.example@b.example` is for `b.example`.
+/// - An IPv6 address keeps its brackets: `[::1]:80` gives `[::1]`.
+/// - What is no `host:port` stays whole (`a:b:c`, `a:http`, `[::1]x`) and so matches no name.
+#[must_use]
+pub fn host_of(authority: &[u8]) -> &[u8] {
+    let after_userinfo = authority.rsplit(|&byte| byte == b'@').next().unwrap_or_default();
+    match split_port(after_userinfo) {
+        (literal @ [b'[', ..], _) => literal,
+        (name, _) => name.strip_suffix(b".").unwrap_or(name),
+    }
+}
+
+/// Authority and the rest (path, query) of `scheme "://" authority path-abempty [ "?" query ]`.
+fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = position(target, |byte| byte == b':');
+    let scheme = target.get(..colon)?;
+    let is_scheme = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    if !scheme.first()?.is_ascii_alphabetic() || !scheme.iter().all(is_scheme) {
+        return None;
+    }
+    let rest = target.get(colon..)?.strip_prefix(b"://")?;
+    let end = position(rest, |byte| matches!(byte, b'/' | b'?' | b'#'));
+    let authority = rest.get(..end)?;
+    // RFC 9110 §4.2.1: a URI with an empty host must be rejected.
+    if authority.is_empty() {
+        return None;
+    }
+    Some((authority, rest.get(end..)?))
+}
+
+/// Host and port of `host [ ":" *DIGIT ]`; everything and `None` if there is no port or it is not one.
+fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    // Behind a bracketed address there may be a port; before it, a colon would be part of the address.
+    let bracket = authority.iter().rposition(|&byte| byte == b']').unwrap_or(0);
+    let tail = authority.get(bracket..).unwrap_or_default();
+    let mut parts = tail.splitn(2, |&byte| byte == b':');
+    let (before, port) = (parts.next().unwrap_or_default(), parts.next());
+    match port {
+        Some(port) if port.iter().all(u8::is_ascii_digit) => {
+            let host = authority.get(..bracket + before.len()).unwrap_or_default();
+            let is_literal = host.first() == Some(&b'[');
+            if is_literal != (host.last() == Some(&b']')) {
+                return (authority, None);
+            }
+            (host, Some(port))
+        }
+        _ => (authority, None),
+    }
+}
+
+/// The index of the first such byte, else the length.
+fn position(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().position(|&byte| wanted(byte)).unwrap_or(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> &str {
+        std::str::from_utf8(bytes).expect("test data is text")
+    }
+
+    #[test]
+    fn the_four_forms() {
+        // target, path, authority
+        let table: [(&str, Option<&str>, Option<&str>); 28] = [
+            ("/", Some("/"), None),
+            ("/a/b?c=/d", Some("/a/b"), None),
+            ("/a#b", Some("/a"), None),
+            ("/?", Some("/"), None),
+            ("//a.example/b", Some("//a.example/b"), None),
+            ("/http://a.example/b", Some("/http://a.example/b"), None),
+            ("*", None, None),
+            ("http://a.example/b?c", Some("/b"), Some("a.example")),
+            ("HTTPS://a.example:443", Some("/"), Some("a.example:443")),
+            ("http://a.example?b/c", Some("/"), Some("a.example")),
+            ("http://a.example#b", Some("/"), Some("a.example")),
+            ("http://u:p@a.example/", Some("/"), Some("u:p@a.example")),
+            ("http://[::1]:80/x", Some("/x"), Some("[::1]:80")),
+            ("x+y-z.1://a", Some("/"), Some("a")),
+            ("http:///a", None, None),
+            ("http:/a", None, None),
+            ("1http://a/b", None, None),
+            ("ht_tp://a/b", None, None),
+            ("://a/b", None, None),
+            ("a.example:443", None, Some("a.example:443")),
+            ("[::1]:443", None, Some("[::1]:443")),
+            ("a.example:", None, Some("a.example:")),
+            ("a.example", None, None),
+            (":443", None, None),
+            ("a.example:x", None, None),
+            ("a?b:443", None, None),
+            ("u@a.example:443", None, None),
+            ("", None, None),
+        ];
+        for (target, path, authority) in table {
+            assert_eq!(path_of(target.as_bytes()).map(text), path, "path of {target:?}");
+            assert_eq!(authority_of(target.as_bytes()).map(text), authority, "authority of {target:?}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for (authority, host) in [
+            ("a.example", "a.example"),
+            ("A.Example:8080", "A.Example"),
+            ("a.example.", "a.example"),
+            ("a.example.:443", "a.example"),
+            ("a.example..", "a.example."),
+            ("a.example:", "a.example"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]:", "[::1]"),
+            ("[::1].", "[::1]."),
+            ("user@a.example:80", "a.example"),
+            ("user:pass@[::1]:80", "[::1]"),
+            ("a.example@b.example", "b.example"),
+            ("a@b@c", "c"),
+            ("a.example:80@b.example:90", "b.example"),
+            ("::1", "::1"),
+            ("a:80:90", "a:80:90"),
+            ("a.example:http", "a.example:http"),
+            ("a.example:80 ", "a.example:80 "),
+            ("[::1]x:80", "[::1]x:80"),
+            ("[::1:80", "[::1:80"),
+            ("x]:80", "x]:80"),
+            ("[:80", "[:80"),
+            (":80", ""),
+            (".", ""),
+            ("", ""),
+        ] {
+            assert_eq!(text(host_of(authority.as_bytes())), host, "host of {authority:?}");
+        }
+    }
+}
