@@ -110,10 +110,19 @@ def compare(pair, bench, scenarios, idle):
             now = seen[scenario]
             if pair.expect == "ok" and not now["ok"]:
                 failures.append(f"{mode}, {scenario}: {brief(now['obs'])}")
+            elif pair.expect == "fails":
+                if now["ok"] or not ended(now["obs"]):
+                    failures.append(f"{mode}, {scenario}: should fail at once: {brief(now['obs'])}")
             elif reference and now != reference[scenario]:
                 failures.append(f"{mode}, {scenario}: {difference(reference[scenario]['obs'], now['obs'])}")
         reference = reference or seen
     return failures
+
+
+def ended(obs):
+    """Whether every call got an answer of its own: no crash, no hang until the deadline (4)."""
+    calls = obs if isinstance(obs, list) else [obs]
+    return all(isinstance(call, dict) and call.get("code") != 4 for call in calls)
 
 
 def brief(obs, limit=400):

@@ -32,8 +32,8 @@ def load():
         for client in group["clients"]:
             for backend in group["backends"]:
                 can = scenarios.get(client, scenarios["all"])
-                if group["expect"] not in ("ok", "same") or ("only" in group) != ("why" in group):
-                    raise Failed(f"pairs.toml: {client} × {backend}: expect is ok or same, and `only` needs a `why`")
+                if group["expect"] not in ("ok", "same", "fails") or ("only" in group) != ("why" in group):
+                    raise Failed(f"pairs.toml: {client} × {backend}: expect is ok, same or fails, and `only` needs a `why`")
                 pair = Pair(client, backend, group["slot"], group["expect"],
                             tuple(s for s in can if s in group.get("only", can)), group.get("why", ""))
                 if pairs.setdefault((client, backend), pair) is not pair:

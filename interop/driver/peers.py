@@ -1,6 +1,7 @@
 """The real programs: how each backend and each client is started, and which version it is."""
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -102,12 +103,12 @@ def observe(client, addr, scenarios, idle, within=150):
 
 
 def oneport():
-    """The command under test, built from this checkout."""
-    return ROOT / "target/release/oneport"
+    """The command under test: this checkout's, or the one that ONEPORT_BIN names."""
+    return pathlib.Path(os.environ.get("ONEPORT_BIN") or ROOT / "target/release/oneport")
 
 
-def start_oneport(name, routes, *options, binary=None):
-    argv = [binary or oneport(), "serve", "--listen", "127.0.0.1:0", "--log-format", "json", *options]
+def start_oneport(name, routes, *options):
+    argv = [oneport(), "serve", "--listen", "127.0.0.1:0", "--log-format", "json", *options]
     for match, addr in routes:
         argv += ["--route", f"{match}={addr}"]
     return Server(f"oneport-{name}", argv)

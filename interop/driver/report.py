@@ -34,7 +34,7 @@ def table(required, cells):
         for backend in backends:
             cell = cells.get((client, backend))
             if cell:
-                word = {"ok": "ok", "same": "same"}[cell.pair.expect] if cell.passed() else "**FAIL**"
+                word = cell.pair.expect if cell.passed() else "**FAIL**"
                 row.append(word + (f" ({marks[cell.pair.why]})" if cell.pair.why else ""))
             elif (client, backend) in required.exceptions:
                 row.append(str(1 + reasons.index(required.exceptions[client, backend])))
@@ -42,7 +42,8 @@ def table(required, cells):
                 row.append("not run")
         out.append(f"| {client} | " + " | ".join(row) + " |")
     out += ["", "ok: all scenarios worked, and looked the same as without oneport. "
-                "same: the pair cannot work, and fails in the same way as without oneport.", ""]
+                "same: the pair cannot work, and fails in the same way as without oneport. "
+                "fails: it fails as well, at once, with words of its own.", ""]
     out += [f"- ({mark}) {text}" for text, mark in marks.items()]
     out += [f"- {1 + i}: not required: {text}" for i, text in enumerate(reasons)]
     failures = [(key, failure) for key, cell in cells.items() for failure in cell.failures]

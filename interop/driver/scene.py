@@ -35,7 +35,7 @@ class Scene:
         out = ["## The scene", "", "One port: gRPC goes to grpc-go, everything else to golang.org/x/net/http2, which announces 0x9 and "
                f"counts ACKs. {self.runs} runs of each kind; in each run all clients at once.", ""]
         out += ["| client | " + " | ".join(modes) + " |", "|---" * (1 + len(modes)) + "|"]
-        for what in dict.fromkeys(what for what, _ in self.counts):
+        for what in sorted({what for what, _ in self.counts}):
             out.append(f"| {what} | " + " | ".join("{} of {}".format(*self.counts[what, mode]) for mode in modes) + " |")
         return out + [""]
 

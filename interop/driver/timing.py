@@ -7,6 +7,7 @@ one is read from oneport's log.
 
 import dataclasses
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -27,17 +28,23 @@ class Timing:
                "oneport in turn. The difference is mostly `settings_patience`, which these clients pay once per connection.", "",
                "| condition | client | direct | through oneport |", "|---|---|---|---|"]
         out += [f"| {condition} | {client} | {direct:.1f} ms | {through:.1f} ms |" for condition, client, direct, through in self.first]
-        out += ["", "## Greetings that were not needed", "", "Connections of clients that send their request at once.", "",
-                "| condition | client | greeted | of |", "|---|---|---|---|"]
-        out += [f"| {condition} | {client} | {greeted} | {of} |" for condition, client, greeted, of in self.greeted]
+        out += ["", "## Greetings that were not needed", "", "Connections of clients that send their request at once, and how many of "
+                "them oneport greeted all the same.", "",
+                "| client | " + " | ".join(CONDITIONS) + " |", "|---" * (1 + len(CONDITIONS)) + "|"]
+        for eager in EAGER:
+            out.append(f"| {eager} | " + " | ".join(f"{greeted} of {of}" for _, client, greeted, of in self.greeted if client == eager) + " |")
         return out + [""]
+
+
+# What is said of a condition -> (delay each way, busy loops).
+CONDITIONS = {"loopback": (None, 0), "20 ms of delay each way": ("20ms", 0), "two busy loops a core": (None, 2 * (os.cpu_count() or 1))}
 
 
 def run(quick, say):
     found = Timing(count=30 if quick else 60)
     grpc, rest = peers.start_backend("grpc-go"), peers.start_backend("x-net")
-    for condition, delay, loaded in (("loopback", None, False), ("20 ms of delay each way", "20ms", False), ("processor busy", None, True)):
-        busy = burn(4) if loaded else []
+    for condition, (delay, loops) in CONDITIONS.items():
+        busy = burn(loops)
         try:
             for client in ("grpc-go", "grpcio"):
                 port = peers.start_oneport("timing", [("grpc", grpc.addr), ("any", rest.addr)])

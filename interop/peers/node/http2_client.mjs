@@ -18,7 +18,9 @@ async function using(addr, use) {
 function request(session, method, path, body) {
   return new Promise((resolve) => {
     const seen = { status: 0, headers: [], sha: "", end: "whole" };
-    if (session.destroyed || session.closed) return resolve({ ...seen, end: "no connection" });
+    // How a connection that carries no HTTP/2 ends is a race of errors; that no response came is not.
+    const none = { ...seen, end: "no response" };
+    if (session.destroyed || session.closed) return resolve(none);
     const stream = session.request({ ":method": method, ":path": path });
     const pieces = [];
     stream.setTimeout(LIMIT, () => stream.close(http2.constants.NGHTTP2_CANCEL));
@@ -30,8 +32,9 @@ function request(session, method, path, body) {
     stream.on("error", (error) => (seen.end = error.code));
     stream.on("close", () => {
       seen.sha = sha(Buffer.concat(pieces));
-      resolve(seen);
+      resolve(seen.status ? seen : none);
     });
+    session.once("close", () => setImmediate(resolve, none)); // some streams do not hear of it
     stream.end(body);
   });
 }
