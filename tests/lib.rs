@@ -5,6 +5,8 @@ mod feed;
 #[cfg(test)]
 mod flights;
 #[cfg(test)]
+mod hpack;
+#[cfg(test)]
 mod http1;
 #[cfg(test)]
 mod tls;

@@ -102,12 +102,14 @@ pub(crate) struct Journey {
     pub(crate) time_to_verdict: Option<Duration>,
     pub(crate) greeted: bool,
     pub(crate) route: Option<Arc<str>>,
+    /// What the server of the route said when it did not take the connection.
+    pub(crate) detail: Option<String>,
 }
 
 impl Journey {
     pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
         shared.stats.accepted();
-        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None }
+        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None, detail: None }
     }
 
     /// The verdict is there.
@@ -119,12 +121,13 @@ impl Journey {
 
     /// The journey ends: exactly once per connection.
     pub(crate) fn end(self, outcome: Outcome, now: Instant) -> ConnectionInfo {
-        let Self { shared, addresses, accepted, time_to_verdict, greeted, route } = self;
+        let Self { shared, addresses, accepted, time_to_verdict, greeted, route, detail } = self;
         shared.stats.ended(&Report {
             addresses: &addresses,
             outcome,
             route: route.as_deref(),
             greeted,
+            detail: detail.as_deref(),
             time_to_verdict: time_to_verdict.unwrap_or_else(|| now.saturating_duration_since(accepted)),
         });
         ConnectionInfo { addresses, route, greeted }

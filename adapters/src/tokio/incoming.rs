@@ -101,6 +101,14 @@ impl<T: Io> Arrival<T> {
         self.refuse_for(reason);
     }
 
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
+        if let Some(parcel) = &mut self.0 {
+            parcel.journey.detail = Some(detail.into());
+        }
+        self.refuse_for(reason);
+    }
+
     fn refuse_for(&mut self, reason: Reason) {
         let Some(parcel) = self.0.take() else { return };
         let Parcel { io, handover, journey } = *parcel;

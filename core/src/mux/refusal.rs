@@ -103,7 +103,9 @@ impl Refusal {
                     _ => alert::INTERNAL_ERROR,
                 },
             }),
-            Fact::Absent if is_oversized_hello => Some(Self::Tls { alert: alert::INTERNAL_ERROR }),
+            Fact::Absent | Fact::Unknown if is_oversized_hello => {
+                Some(Self::Tls { alert: alert::INTERNAL_ERROR })
+            }
             Fact::Absent | Fact::Unknown => None,
         }
     }

@@ -30,6 +30,9 @@ use super::progress::Progress;
 /// The length of a record header.
 const HEADER: usize = 5;
 
+/// The length of a handshake message's header: its type and length.
+const MESSAGE_HEADER: usize = 4;
+
 /// The longest fragment of a plaintext record (RFC 8446 §5.1).
 const MAX_FRAGMENT: usize = 1 << 14;
 
@@ -86,6 +89,18 @@ impl HelloReader {
         self.progress
     }
 
+    /// How many bytes of the opening have been looked at. Once [`scan`](Self::scan) has settled on an answer: those that it took.
+    #[must_use]
+    pub const fn consumed(&self) -> usize {
+        self.at
+    }
+
+    /// Bytes of memory held for a hello that took more than one record.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.joined.capacity()
+    }
+
     /// The hello, once [`scan`](Self::scan) has answered [`Progress::Done`] for this `opening`.
     #[must_use]
     pub fn hello<'a>(&'a self, opening: &'a [u8]) -> Option<ClientHello<'a>> {
@@ -128,6 +143,10 @@ impl HelloReader {
     }
 
     fn step_fragment(&mut self, available: &[u8]) {
+        // The message's own header first: its length may settle everything, and then nothing behind it was needed.
+        let own_header = MESSAGE_HEADER.saturating_sub(self.grammar.position());
+        let available =
+            if own_header > 0 { available.get(..own_header).unwrap_or(available) } else { available };
         let used = self.grammar.push(available);
         self.at += used;
         self.fragment = self.fragment.saturating_sub(used);

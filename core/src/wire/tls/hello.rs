@@ -99,6 +99,11 @@ pub struct OwnedHello {
 }
 
 impl OwnedHello {
+    /// Bytes of memory that it holds.
+    pub(crate) const fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The view that this was made of.
     #[must_use]
     pub fn as_hello(&self) -> ClientHello<'_> {
