@@ -98,7 +98,7 @@ def run(required, bench, quick, say):
             for job in jobs:
                 job.result()
     for server in bench.dead():
-        raise Failed(f"{server.name} died meanwhile:\n{server.log.read_text()[-2000:]}")
+        raise Failed(f"{server.name} died meanwhile with code {server.process.returncode}:\n{server.log.read_text()[-2000:]}")
     return cells
 
 

@@ -85,7 +85,7 @@ CLIENTS = {
 }
 
 
-def observe(client, addr, scenarios, idle, within=150):
+def observe(client, addr, scenarios, idle, within=100):
     """Runs the scenarios; gives {scenario: {"ok": …, "obs": …}}. One that is missing has crashed or hung."""
     code, out, err = run([*CLIENTS[client], addr, f"idle={idle}", *scenarios], within)
     seen = {}
