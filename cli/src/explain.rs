@@ -8,8 +8,9 @@ mod words;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Routes};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Routes, Why};
 
+use crate::address::Backend;
 use crate::args::Explain;
 use crate::errors::Error;
 use crate::table::Plan;
@@ -46,7 +47,7 @@ pub(crate) fn run(plan: &Plan, options: &Explain) -> Result<String, Error> {
 /// How it ended.
 enum End {
     Closed(Outcome),
-    Routed(Box<Handover<usize>>),
+    Routed(Box<Handover<()>>),
 }
 
 /// What one route says, found by a machine that has only this route: the verdicts of the routes behind the winner are shown
@@ -66,7 +67,7 @@ struct Found {
 
 struct Session<'p> {
     plan: &'p Plan,
-    machine: MuxMachine<usize>,
+    machine: MuxMachine<()>,
     probes: Vec<Probe>,
     start: Instant,
     now: Instant,
@@ -86,19 +87,17 @@ impl<'p> Session<'p> {
         let config = Arc::new(plan.limits.mux.clone());
         let start = Instant::now();
         let mut routes = Routes::new();
-        for (i, route) in plan.routes.iter().enumerate() {
-            routes = routes.route(route.matcher.clone(), i);
+        for route in &plan.routes {
+            routes = routes.route(route.matcher.clone(), ());
         }
-        // Behind the routes of the table, by number: see `report`.
-        let others = plan.routes.len();
         if plan.otherwise.is_some() {
-            routes = routes.otherwise(others);
+            routes = routes.otherwise(());
         }
         if plan.on_timeout.is_some() {
-            routes = routes.on_timeout(others + 1);
+            routes = routes.on_timeout(());
         }
         if let Some((_, after)) = &plan.server_first {
-            routes = routes.server_first(others + 2, *after);
+            routes = routes.server_first((), *after);
         }
         let probe = |matcher: &oneport_core::Matcher| {
             let routes = Arc::new(Routes::new().route(matcher.clone(), true).otherwise(false));
@@ -177,7 +176,7 @@ impl<'p> Session<'p> {
             self.facts = words::facts(facts);
         }
         let phase = self.machine.phase();
-        if phase != self.phase {
+        if phase != self.phase && phase != Phase::Delivery {
             self.phase = phase;
             self.tell(&format!("{}: {}", phase.name(), words::phase(phase)));
         }
@@ -191,7 +190,15 @@ impl<'p> Session<'p> {
                 }
                 Output::Routed(handover) => {
                     self.facts = words::facts(handover.facts());
-                    self.end = Some(End::Routed(Box::new(handover)));
+                    let (by, backend) = self.destination(handover.why());
+                    if backend == Some(&Backend::Close) {
+                        self.tell(&format!("taken by {by}, which refuses it"));
+                        self.machine = handover.refuse(Reason::Forbidden, self.now);
+                    } else {
+                        let to = backend.map_or_else(String::new, |backend| format!(" to {backend}"));
+                        self.tell(&format!("routed by {by}{to}"));
+                        self.end = Some(End::Routed(Box::new(handover)));
+                    }
                 }
                 Output::Closed(outcome) => self.end = Some(End::Closed(outcome)),
             }
@@ -217,6 +224,23 @@ impl<'p> Session<'p> {
         for (i, is_match) in settled {
             let verdict = if is_match { "match" } else { "no match" };
             self.tell(&format!("route {} `{}`: {verdict}", i + 1, self.plan.routes[i].name));
+        }
+    }
+
+    /// The name of what decided, and where it leads.
+    fn destination(&self, why: Why) -> (String, Option<&'p Backend>) {
+        let plan = self.plan;
+        match why {
+            Why::Matched(i) => {
+                let route = plan.routes.get(i);
+                let name = route.map_or("", |route| route.name.as_str());
+                (format!("route {} `{name}`", i + 1), route.map(|route| &route.backend))
+            }
+            Why::OnTimeout => ("on-timeout".to_owned(), plan.on_timeout.as_ref()),
+            Why::ServerFirst => {
+                ("server-first".to_owned(), plan.server_first.as_ref().map(|(backend, _)| backend))
+            }
+            _ => ("otherwise".to_owned(), plan.otherwise.as_ref()),
         }
     }
 

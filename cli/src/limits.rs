@@ -366,6 +366,7 @@ pub(crate) static LIMITS: [Limit; 27] = [
 ];
 
 /// The limit of this name.
+#[cfg(test)]
 pub(crate) fn find(name: &str) -> Option<&'static Limit> {
     LIMITS.iter().find(|limit| limit.name == name)
 }

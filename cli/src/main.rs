@@ -11,6 +11,8 @@ mod args;
 mod check;
 mod config;
 mod demo;
+#[cfg(test)]
+mod docs_tests;
 mod errors;
 mod explain;
 mod fault;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use oneport_core::{Handover, Parts, Why};
+use oneport_core::{Handover, Parts};
 
 use super::{End, Session};
 use crate::check;
@@ -13,11 +13,7 @@ impl Session<'_> {
         let mut text = format!("routes, the first that matches wins\n{}", check::routes(self.plan));
         let mut fate = String::new();
         match self.end.take() {
-            Some(End::Routed(handover)) => {
-                let where_to = self.destination(&handover);
-                self.tell(&where_to);
-                delivery(*handover, bytes, taken, &mut fate);
-            }
+            Some(End::Routed(handover)) => delivery(*handover, bytes, taken, &mut fate),
             Some(End::Closed(outcome)) => {
                 self.tell(&format!("{outcome}: the connection is closed, no backend was touched"));
                 if taken < bytes.len() {
@@ -42,30 +38,10 @@ impl Session<'_> {
         text.push_str(&fate);
         text
     }
-
-    fn destination(&self, handover: &Handover<usize>) -> String {
-        let plan = self.plan;
-        let (by, backend) = match handover.why() {
-            Why::Matched(i) => match plan.routes.get(i) {
-                Some(route) => (format!("route {} `{}`", i + 1, route.name), Some(&route.backend)),
-                None => (format!("route {}", i + 1), None),
-            },
-            Why::OnTimeout => ("on-timeout".to_owned(), plan.on_timeout.as_ref()),
-            Why::ServerFirst => {
-                ("server-first".to_owned(), plan.server_first.as_ref().map(|(backend, _)| backend))
-            }
-            _ => ("otherwise".to_owned(), plan.otherwise.as_ref()),
-        };
-        match backend {
-            Some(crate::address::Backend::Close) => format!("taken by {by}, which refuses it"),
-            Some(backend) => format!("routed by {by} to {backend}"),
-            None => format!("routed by {by}"),
-        }
-    }
 }
 
 /// What the backend gets, and what is still owed.
-fn delivery(handover: Handover<usize>, bytes: &[u8], taken: usize, text: &mut String) {
+fn delivery(handover: Handover<()>, bytes: &[u8], taken: usize, text: &mut String) {
     let is_greeted = handover.is_greeted();
     let Parts { replay, mut to_backend, to_client, .. } = handover.into_parts();
     let removed = taken.saturating_sub(replay.len() + held(&to_backend));
