@@ -2,6 +2,8 @@
 //! what real clients sent.
 
 #[cfg(test)]
+mod adapters;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod feed;
