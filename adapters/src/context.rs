@@ -1,5 +1,6 @@
 //! What all connections of a listener share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use oneport_core::{Config, Facts, Handover, Matcher, MuxMachine, Outcome, Routes
 
 use crate::address::Addresses;
 use crate::limits::Limits;
-use crate::refusals::Refusals;
 use crate::registry::Registry;
 use crate::stats::{OutcomeHook, Report, Stats};
 
@@ -57,9 +57,9 @@ impl Plan {
             routes: Arc::new(self.routes),
             names: self.names,
             config: Arc::new(self.config),
+            lingering: AtomicUsize::new(0),
             limits: self.limits,
             stats: Arc::new(Stats::new(self.hook)),
-            refusals: Refusals::default(),
         })
     }
 }
@@ -81,11 +81,28 @@ pub(crate) struct Shared {
     pub(crate) names: Vec<Arc<str>>,
     pub(crate) config: Arc<Config>,
     pub(crate) limits: Limits,
+    /// Refused connections that are given a moment to read their refusal.
+    lingering: AtomicUsize,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) refusals: Refusals,
+}
+
+/// A place among the refusals in progress.
+#[derive(Debug)]
+pub(crate) struct Lingering(Arc<Shared>);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.lingering.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
+    /// A place among the refusals in progress, if there is one.
+    pub(crate) fn linger(self: &Arc<Self>) -> Option<Lingering> {
+        let place = Lingering(self.clone());
+        (self.lingering.fetch_add(1, Ordering::Relaxed) < self.limits.refusals).then_some(place)
+    }
+
     pub(crate) fn machine(&self, now: Instant) -> MuxMachine<usize> {
         MuxMachine::new(self.routes.clone(), self.config.clone(), now)
     }
@@ -106,6 +123,8 @@ pub(crate) struct Journey {
     pub(crate) time_to_verdict: Option<Duration>,
     pub(crate) greeted: bool,
     pub(crate) route: Option<Arc<str>>,
+    /// What the server of the route said when it did not take the connection.
+    pub(crate) detail: Option<String>,
     has_ended: bool,
 }
 
@@ -119,6 +138,7 @@ impl Journey {
             time_to_verdict: None,
             greeted: false,
             route: None,
+            detail: None,
             has_ended: false,
         }
     }
@@ -144,6 +164,7 @@ impl Journey {
             outcome,
             route: self.route.as_deref(),
             greeted: self.greeted,
+            detail: self.detail.as_deref(),
             time_to_verdict: self
                 .time_to_verdict
                 .unwrap_or_else(|| now.saturating_duration_since(self.accepted)),

@@ -31,8 +31,6 @@ mod owed;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod parcel;
 #[cfg(any(feature = "tokio", feature = "smol"))]
-mod refusals;
-#[cfg(any(feature = "tokio", feature = "smol"))]
 mod registry;
 #[cfg(feature = "smol")]
 pub mod smol;

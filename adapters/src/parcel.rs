@@ -8,6 +8,7 @@ use crate::address::Addresses;
 use crate::context::{Journey, Story};
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
+use crate::registry::Ticket;
 
 /// A connection that has reached its route and was not taken yet.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Parcel<T> {
     pub(crate) io: T,
     pub(crate) handover: Handover<usize>,
     pub(crate) journey: Journey,
+    /// What it holds counts until it is taken.
+    pub(crate) ticket: Ticket,
 }
 
 /// All that a routed connection consists of.
@@ -29,7 +32,8 @@ pub(crate) struct Opened<T> {
 impl<T> Parcel<T> {
     /// The server takes it: this is the connection's outcome.
     pub(crate) fn open(self, now: Instant) -> Opened<T> {
-        let Self { io, handover, journey } = self;
+        let Self { io, handover, journey, ticket } = self;
+        drop(ticket);
         let why = handover.why();
         let stats = journey.shared.stats.clone();
         let info = journey.end(Outcome::Routed(why), now);

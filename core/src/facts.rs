@@ -155,7 +155,7 @@ impl Facts {
         match (&self.request, self.http1.line(), self.http2_preface) {
             (Some(request), ..) => Fact::Present(request),
             (None, Fact::Absent, Fact::Absent) => Fact::Absent,
-            (None, _, Fact::Present(())) if self.http2.is_settled() => Fact::Absent,
+            (None, _, Fact::Present(())) if self.http2.is_done() => Fact::Absent,
             (None, ..) => Fact::Unknown,
         }
     }
@@ -173,7 +173,8 @@ impl Facts {
         }
     }
 
-    /// The bound that the opening has passed, if it has.
+    /// The bound that the opening has passed, if it has. What it has cut off stays unknown: a padded opening is no way around a
+    /// route.
     pub const fn exceeded(&self) -> Option<Bound> {
         self.exceeded
     }
@@ -192,7 +193,8 @@ impl Facts {
 
     /// Bytes of memory that the facts hold beside the opening.
     pub(crate) fn held(&self) -> usize {
-        self.request.as_ref().map_or(0, Request::held) + self.http2.held()
+        let hello = self.tls_hello.as_ref().present().map_or(0, OwnedHello::held);
+        self.request.as_ref().map_or(0, Request::held) + self.http2.held() + self.tls.held() + hello
     }
 
     pub(crate) const fn http2_opening(&self) -> &Http2Observer {
@@ -239,8 +241,8 @@ impl Facts {
                 Progress::Invalid => Fact::Absent,
                 Progress::NeedMore => Fact::Unknown,
                 Progress::TooLong => {
-                    self.exceed(Bound::ClientHello, bounds.client_hello);
-                    Fact::Absent
+                    self.exceed(Bound::ClientHello, self.tls.consumed());
+                    Fact::Unknown
                 }
             };
         }
@@ -257,11 +259,11 @@ impl Facts {
         }
     }
 
-    /// Whether every protocol that has an answer to a refusal is known or ruled out.
-    pub(crate) const fn language_is_settled(&self) -> bool {
+    /// Whether no fact can change any more, so that every protocol that has an answer to a refusal is known or ruled out.
+    pub(crate) const fn is_settled(&self) -> bool {
         match self.http2_preface {
             Fact::Unknown => false,
-            Fact::Present(()) => self.http2.is_settled(),
+            Fact::Present(()) => self.http2.is_done(),
             Fact::Absent => !self.http1.head().is_unknown() && !self.tls_hello.is_unknown(),
         }
     }

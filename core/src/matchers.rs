@@ -316,7 +316,10 @@ impl Matcher {
             Term::All(matchers) => every(matchers, opening),
             Term::Any => Verdict::Match,
             Term::AnyOf(matchers) => one(matchers, opening),
-            Term::Facts(judge) => settle(judge(opening.facts), opening),
+            Term::Facts(judge) => match judge(opening.facts) {
+                Verdict::NeedMore if opening.facts.is_settled() => Verdict::NoMatch,
+                verdict => verdict,
+            },
             Term::Http => match (opening.facts.http1(), opening.facts.http2()) {
                 (Fact::Present(()), _) | (_, Fact::Present(())) => Verdict::Match,
                 (Fact::Absent, Fact::Absent) => Verdict::NoMatch,

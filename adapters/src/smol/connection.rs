@@ -82,6 +82,8 @@ impl<T> Connection<T> {
     ///
     /// # Errors
     /// Gives the connection back, with the reason, while something is owed.
+    // The error IS the connection.
+    #[allow(clippy::result_large_err)]
     pub fn into_inner(self) -> Result<T, (Self, StillOwed)> {
         match self.owes() {
             Ok(()) => Ok(self.io),

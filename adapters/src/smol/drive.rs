@@ -5,18 +5,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_io::Timer;
 use futures_io::AsyncWrite;
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 
 use super::home::Home;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::backlog::{Closed, Permit, Sender};
-use crate::context::Journey;
+use crate::backlog::{Closed, Sender};
+use crate::context::{Journey, Lingering};
 use crate::parcel::Parcel;
 use crate::registry::{Signal, Ticket};
 
@@ -24,60 +24,68 @@ use crate::registry::{Signal, Ticket};
 const READ_SIZE: usize = 16 * 1024;
 
 /// Decides where an accepted connection goes, and takes it there.
+///
+/// Thousands of tasks may wait here, each as large as all that can ever be in it: what comes after the verdict is in boxes.
 pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slots<T>>, home: Home) {
     let machine = journey.shared.machine(journey.accepted);
     let ticket = journey.shared.registry.enter(journey.accepted);
-    let handover = match run(&mut io, machine, &ticket).await {
-        End::Routed(handover) => *handover,
+    match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
         End::Closed { outcome, greeted, has_said } => {
             journey.greeted |= greeted;
-            return close(io, journey, ticket, outcome, has_said).await;
+            close(io, journey, ticket, outcome, has_said).await;
         }
-    };
-    journey.decided(&handover, Instant::now());
-    let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
-    drop(slots);
-    let place = match &slot {
-        Some(slot) => reserve(slot, &ticket, Instant::now() + journey.shared.limits.delivery_deadline).await,
-        None => Err(Reason::BackendDown),
-    };
-    match place {
-        Ok(permit) => permit.send(Arrival::new(Parcel { io, handover, journey }, home)),
-        Err(reason) => refuse(io, handover, journey, Some(ticket), reason).await,
+        End::Routed(handover) => {
+            journey.decided(&handover, Instant::now());
+            ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), Instant::now());
+            let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
+            drop(slots);
+            let parcel = Parcel { io, handover, journey, ticket };
+            match slot {
+                Some(slot) => Box::pin(deliver(parcel, slot, home)).await,
+                None => refuse(parcel, Reason::BackendDown).await,
+            }
+        }
     }
 }
 
 /// Waits for a place in the route's backlog. Meanwhile the connection counts as undecided, and can be told to go.
-async fn reserve<A>(slot: &Sender<A>, ticket: &Ticket, until: Instant) -> Result<Permit<A>, Reason> {
+async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home) {
     let mut reserve = slot.reserve();
-    let mut timer = Timer::at(until);
-    poll_fn(|cx| {
-        if let Poll::Ready(signal) = ticket.poll_signal(cx) {
-            return Poll::Ready(Err(match signal {
-                Signal::Evicted => Reason::Overload,
-                Signal::Shutdown => Reason::BackendDown,
-            }));
+    let mut timer = Timer::after(parcel.journey.shared.limits.delivery_deadline);
+    let place = poll_fn(|cx| {
+        match parcel.ticket.poll_signal(cx) {
+            Poll::Ready(Signal::Evicted) => return Poll::Ready(Err(Some(Reason::Overload))),
+            Poll::Ready(Signal::Shutdown) => return Poll::Ready(Err(None)),
+            Poll::Pending => {}
         }
         if let Poll::Ready(reserved) = reserve.poll(cx) {
-            return Poll::Ready(reserved.map_err(|Closed| Reason::BackendDown));
+            return Poll::Ready(reserved.map_err(|Closed| Some(Reason::BackendDown)));
         }
-        Pin::new(&mut timer).poll(cx).map(|_| Err(Reason::DeliveryTimeout))
-    })
-    .await
+        Pin::new(&mut timer).poll(cx).map(|_| Err(Some(Reason::DeliveryTimeout)))
+    });
+    match place.await {
+        Ok(permit) => {
+            parcel.ticket.park();
+            permit.send(Arrival::new(parcel, home));
+        }
+        Err(Some(reason)) => refuse(parcel, reason).await,
+        Err(None) => {
+            let Parcel { io, handover, journey, ticket } = parcel;
+            dismiss(io, handover.shut_down(), journey, ticket).await;
+        }
+    }
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
-pub(super) async fn refuse<T: Io>(
-    mut io: T,
-    handover: Handover<usize>,
-    mut journey: Journey,
-    ticket: Option<Ticket>,
-    reason: Reason,
-) {
-    let ticket = ticket.unwrap_or_else(|| journey.shared.registry.enter(Instant::now()));
-    let machine = handover.refuse(reason, Instant::now());
-    // A refusing machine does not route.
-    if let End::Closed { outcome, greeted, has_said } = run(&mut io, machine, &ticket).await {
+pub(super) fn refuse<T: Io>(parcel: Parcel<T>, reason: Reason) -> Pin<Box<impl Future<Output = ()> + Send>> {
+    let Parcel { io, handover, journey, ticket } = parcel;
+    Box::pin(dismiss(io, handover.refuse(reason, Instant::now()), journey, ticket))
+}
+
+/// Says what a machine that does not route any more has to say, and ends the connection.
+async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Journey, ticket: Ticket) {
+    let end = run(&mut io, machine, &ticket, journey.shared.limits.linger).await;
+    if let End::Closed { outcome, greeted, has_said } = end {
         journey.greeted |= greeted;
         close(io, journey, ticket, outcome, has_said).await;
     }
@@ -86,7 +94,7 @@ pub(super) async fn refuse<T: Io>(
 /// How the machine's part ends.
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
-    Routed(Box<Handover<usize>>),
+    Routed(Handover<usize>),
 }
 
 /// What an undecided connection waits for.
@@ -98,7 +106,7 @@ enum Event {
 }
 
 /// The loop of the machine. No buffer is held while it waits.
-async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> End {
+async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
     let mut alarm = Alarm::default();
     let mut greeted = false;
     let mut has_said = false;
@@ -108,13 +116,21 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket)
                 let mut words = Vec::new();
                 reply.encode(&mut words);
                 has_said = true;
-                alarm.set(machine.deadline().unwrap_or_else(Instant::now));
+                // Last words have a time of their own: what they answer is often that the phase's time, or the listener's, is over.
+                let is_last = matches!(reply, Reply::Refusal(_));
+                alarm.set(match machine.deadline() {
+                    Some(deadline) if !is_last => deadline,
+                    _ => Instant::now() + linger,
+                });
                 let mut written = 0;
                 let result = poll_fn(|cx| {
-                    if ticket.poll_signal(cx).is_ready() || alarm.poll(cx).is_ready() {
+                    // The write comes first: the clock and the signal are about a client that does not read.
+                    let write = poll_write_all(io, cx, &words, &mut written);
+                    let mut is_told_to_go = || !is_last && ticket.poll_signal(cx).is_ready();
+                    if write.is_pending() && (is_told_to_go() || alarm.poll(cx).is_ready()) {
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                     }
-                    poll_write_all(io, cx, &words, &mut written)
+                    write
                 });
                 // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
                 if result.await.is_err() {
@@ -147,7 +163,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket)
                     Event::Timeout => machine.handle_timeout(Instant::now()),
                 }
             }
-            Output::Routed(handover) => return End::Routed(Box::new(handover)),
+            Output::Routed(handover) => return End::Routed(handover),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -182,22 +198,22 @@ fn poll_write_all<T: AsyncWrite + Unpin>(
 
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
 /// would reset the connection and destroy what was written.
-async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
+async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
     let shared = journey.shared.clone();
     journey.end(outcome, Instant::now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else {
-        return;
-    };
-    let mut left = shared.limits.linger_bytes;
+    if let Some(place) = lingers.then(|| shared.linger()).flatten() {
+        Box::pin(linger(io, shared.limits.linger, shared.limits.linger_bytes, place)).await;
+    }
+}
+
+async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
+    let mut timer = Timer::after(time);
     let mut is_shut = false;
-    let mut timer = Timer::after(shared.limits.linger);
     poll_fn(|cx| {
-        if !is_shut {
-            is_shut = Pin::new(&mut io).poll_close(cx).is_ready();
-        }
-        if is_shut && poll_discard(&mut io, cx, &mut left).is_ready() {
+        is_shut = is_shut || Pin::new(&mut io).poll_close(cx).is_ready();
+        if is_shut && poll_discard(&mut io, cx, &mut bytes).is_ready() {
             return Poll::Ready(());
         }
         Pin::new(&mut timer).poll(cx).map(|_| ())
@@ -238,5 +254,20 @@ impl Alarm {
             Some((_, timer)) => Pin::new(timer).poll(cx).map(|_| ()),
             None => Poll::Ready(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection costs while it waits is what this future is large, beside the machine's box.
+    #[test]
+    fn a_waiting_task_is_small() {
+        fn future_size<A, B, C, D, O>(_: fn(A, B, C, D) -> O) -> usize {
+            size_of::<O>()
+        }
+        let size = future_size(drive::<crate::smol::Socket<std::net::TcpStream>>);
+        assert!(size <= 1_024, "{size} bytes");
     }
 }

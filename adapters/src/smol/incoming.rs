@@ -85,13 +85,20 @@ impl<T: Io> Arrival<T> {
         self.refuse_for(reason);
     }
 
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
+        if let Some(parcel) = &mut self.parcel {
+            parcel.journey.detail = Some(detail.into());
+        }
+        self.refuse_for(reason);
+    }
+
     fn refuse_for(&mut self, reason: Reason) {
         let Some(parcel) = self.parcel.take() else { return };
-        let Parcel { io, handover, journey } = *parcel;
         if self.home.is_there() {
-            self.home.spawn(refuse(io, handover, journey, None, reason));
+            self.home.spawn(refuse(*parcel, reason));
         } else {
-            journey.end(Outcome::Refused(reason), Instant::now());
+            parcel.journey.end(Outcome::Refused(reason), Instant::now());
         }
     }
 

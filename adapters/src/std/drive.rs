@@ -5,7 +5,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reply};
 
 use super::connection::Connection;
 use super::socket::Io;
@@ -28,7 +28,7 @@ pub(super) fn decide<T: Io>(
 ) -> Result<Connection<T>, Outcome> {
     let mut journey = Journey::new(shared.clone(), addresses, Instant::now());
     let ticket = shared.registry.enter(journey.accepted);
-    match run(&mut io, shared.machine(journey.accepted), &ticket) {
+    match run(&mut io, shared.machine(journey.accepted), &ticket, shared.limits.linger) {
         End::Routed(handover) => {
             journey.decided(&handover, Instant::now());
             if io.set_read_timeout(None).and_then(|()| io.set_write_timeout(None)).is_err() {
@@ -36,7 +36,7 @@ pub(super) fn decide<T: Io>(
                 journey.end(outcome, Instant::now());
                 return Err(outcome);
             }
-            Ok(Connection::new(Parcel { io, handover: *handover, journey }.open(Instant::now())))
+            Ok(Connection::new(Parcel { io, handover, journey, ticket }.open(Instant::now())))
         }
         End::Closed { outcome, greeted, has_said } => {
             journey.greeted |= greeted;
@@ -49,11 +49,11 @@ pub(super) fn decide<T: Io>(
 /// How the machine's part ends.
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
-    Routed(Box<Handover<usize>>),
+    Routed(Handover<usize>),
 }
 
 /// The loop of the machine. The buffer is this thread's.
-fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> End {
+fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
     let mut greeted = false;
     let mut has_said = false;
     loop {
@@ -62,7 +62,12 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> En
                 let mut words = Vec::new();
                 reply.encode(&mut words);
                 has_said = true;
-                let deadline = machine.deadline().unwrap_or_else(Instant::now);
+                // Last words have a time of their own: what they answer is often that the phase's time, or the listener's, is over.
+                let is_last = matches!(reply, Reply::Refusal(_));
+                let (deadline, ticket) = match machine.deadline() {
+                    Some(deadline) if !is_last => (deadline, Some(ticket)),
+                    _ => (Instant::now() + linger, None),
+                };
                 // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
                 if write_all(io, &words, deadline, ticket).is_err() {
                     machine.handle_reset(Instant::now());
@@ -80,7 +85,7 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> En
                     None => read(io, &mut machine, until),
                 }
             }
-            Output::Routed(handover) => return End::Routed(Box::new(handover)),
+            Output::Routed(handover) => return End::Routed(handover),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -101,16 +106,20 @@ fn read<T: Io>(io: &mut T, machine: &mut MuxMachine<usize>, until: Instant) {
     }
 }
 
-fn write_all<T: Io>(io: &mut T, mut words: &[u8], until: Instant, ticket: &Ticket) -> io::Result<()> {
+/// Writes until the deadline, or until the ticket says that the connection has to go.
+fn write_all<T: Io>(io: &mut T, mut words: &[u8], until: Instant, ticket: Option<&Ticket>) -> io::Result<()> {
     while !words.is_empty() {
-        if ticket.signal().is_some() || Instant::now() >= until {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
         io.set_write_timeout(Some(wait(until)))?;
         match io.write(words) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => words = words.get(n..).unwrap_or_default(),
-            Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => {
+                // The clock and the signal are about a client that does not read.
+                if Instant::now() >= until || ticket.is_some_and(|ticket| ticket.signal().is_some()) {
+                    return Err(error);
+                }
+            }
             Err(error) => return Err(error),
         }
     }
@@ -124,7 +133,7 @@ fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, h
     journey.end(outcome, Instant::now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| shared.refusals.enter(shared.limits.refusals)).flatten() else {
+    let Some(_place) = lingers.then(|| shared.linger()).flatten() else {
         return;
     };
     let until = Instant::now() + shared.limits.linger;

@@ -62,9 +62,9 @@ impl<T: Socket> Arrival<T> {
     /// # Errors
     /// If the system refuses that, which no system is known to do; the connection is closed then.
     pub fn accept(self) -> io::Result<Connection<T>> {
-        let Parcel { io, handover, journey } = self.0.into_parcel();
+        let Parcel { io, handover, journey, ticket } = self.0.into_parcel();
         match blocking(io) {
-            Ok(io) => Ok(Connection::new(Parcel { io, handover, journey }.open(Instant::now()))),
+            Ok(io) => Ok(Connection::new(Parcel { io, handover, journey, ticket }.open(Instant::now()))),
             Err(error) => {
                 journey.end(Outcome::Left(Phase::Delivery), Instant::now());
                 Err(error)
@@ -75,6 +75,11 @@ impl<T: Socket> Arrival<T> {
     /// Refuses the connection in its client's own protocol, on the mux's thread. Once `serve` has ended, it is just closed.
     pub fn refuse(self, reason: Reason) {
         self.0.refuse(reason);
+    }
+
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    pub fn refuse_with(self, reason: Reason, detail: impl Into<String>) {
+        self.0.refuse_with(reason, detail);
     }
 
     /// Both ends of the connection.

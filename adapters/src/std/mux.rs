@@ -46,18 +46,20 @@ impl<L: Listener> Mux<L> {
         Incoming::new(self.0.route(name, matcher))
     }
 
-    /// Where connections go that every route has refused. Without it they are refused in their own protocol.
+    /// Where connections go that every route has refused. Without it they are refused in their own protocol. There is one: a
+    /// second call takes the place of the first, whose [`Incoming`] then gets nothing.
     pub fn otherwise(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         Incoming::new(self.0.otherwise(name))
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). There is one, as with [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         Incoming::new(self.0.on_timeout(name))
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
+    /// There is one, as with [`otherwise`](Self::otherwise).
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         Incoming::new(self.0.server_first(name, after))
     }

@@ -94,6 +94,7 @@ impl RouterBuilder {
     }
 
     /// Where connections go that every route has refused. Without it they are refused in their own protocol.
+    /// There is one: a second call takes the place of the first.
     pub fn otherwise(mut self, name: impl Into<String>) -> Self {
         self.0.otherwise(name.into());
         self

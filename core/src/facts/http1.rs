@@ -36,8 +36,8 @@ impl Http1Observer {
         if self.line.is_unknown() {
             self.line = match self.scanner.line_progress() {
                 Progress::Done => Fact::Present(()),
-                Progress::Invalid | Progress::TooLong => Fact::Absent,
-                Progress::NeedMore => Fact::Unknown,
+                Progress::Invalid => Fact::Absent,
+                Progress::NeedMore | Progress::TooLong => Fact::Unknown,
             };
             if let (Fact::Present(()), Some(line)) = (self.line, self.scanner.request_line()) {
                 let mut head = Request::new(HttpVersion::Http1, opening.len() + FIELD_OVERHEAD);
@@ -62,8 +62,8 @@ impl Http1Observer {
                 }
                 self.head = Fact::Present(());
             }
-            Progress::Invalid | Progress::TooLong => self.head = Fact::Absent,
-            Progress::NeedMore => {}
+            Progress::Invalid => self.head = Fact::Absent,
+            Progress::NeedMore | Progress::TooLong => {}
         }
         progress
     }

@@ -85,6 +85,11 @@ impl Http2Observer {
         matches!(self.stage, Stage::Request | Stage::Malformed(_) | Stage::Exceeded)
     }
 
+    /// Whether the request is there or can not come any more. Behind a bound it might have come.
+    pub(crate) const fn is_done(&self) -> bool {
+        matches!(self.stage, Stage::Request | Stage::Malformed(_))
+    }
+
     /// SETTINGS of the client so far.
     pub(crate) const fn settings(&self) -> u32 {
         self.settings

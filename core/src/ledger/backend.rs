@@ -77,6 +77,11 @@ impl BackendLedger {
         self.owed
     }
 
+    /// The bytes of an unfinished frame head that are held back, fewer than nine.
+    pub fn held_head(&self) -> usize {
+        self.walk.held().len()
+    }
+
     /// What became of the backend's first SETTINGS.
     pub const fn reconciled(&self) -> Reconciled {
         self.reconciled
@@ -196,7 +201,9 @@ impl BackendLedger {
         }
         for said in greeting.entries() {
             let is_repeated = entries(payload).any(|entry| entry.id == said.id);
-            if let (false, Some(default)) = (is_repeated, Greeting::default_of(said.id)) {
+            // What does not fit any more stays in force: an absurd backend's client is then limited, never misled.
+            let fits = adapted.len() + ENTRY_LEN <= HEAD_LEN + MAX_FIRST_SETTINGS as usize;
+            if let (false, true, Some(default)) = (is_repeated, fits, Greeting::default_of(said.id)) {
                 adapted.extend_from_slice(
                     &crate::wire::settings::Setting { id: said.id, value: default }.encode(),
                 );

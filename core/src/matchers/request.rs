@@ -58,6 +58,7 @@ impl RequestTerm {
                 whole(&|request| request.is_grpc() && is_method_of(request.target(), service))
             }
             Self::GrpcWeb => whole(&Request::is_grpc_web),
+            Self::H2cUpgrade if facts.http1() == crate::Fact::Absent => Verdict::NoMatch,
             Self::H2cUpgrade => whole(&|request| upgrades_to(request, b"h2c")),
             Self::Header(name, condition) => {
                 whole(&|request| request.values(name.as_bytes()).any(|value| condition.holds(value)))

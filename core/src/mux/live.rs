@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::outcome::{Outcome, Phase, Reason};
 use super::pings::PingBudget;
@@ -208,6 +208,12 @@ impl<R> Live<R> {
         self.advance(now);
     }
 
+    /// The route that was chosen is not asked any more.
+    pub(super) fn shut_down(&mut self) {
+        self.verdict = None;
+        self.close(Outcome::Shutdown);
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.timer().0
     }
@@ -216,13 +222,15 @@ impl<R> Live<R> {
         let config = &self.config;
         let since = self.phase_since;
         let mut next = match self.phase {
-            Phase::Silent => (self.started + config.silent_deadline, Timer::Phase),
+            Phase::Silent => (after(self.started, config.silent_deadline), Timer::Phase),
             Phase::Opening | Phase::Delivery => {
-                (self.first_byte.unwrap_or(self.started) + config.opening_deadline, Timer::Phase)
+                (after(self.first_byte.unwrap_or(self.started), config.opening_deadline), Timer::Phase)
             }
-            Phase::Http2Settings => (since + config.http2_settings_deadline, Timer::Phase),
-            Phase::Http2Waiting | Phase::Http2Idle => (since + config.http2_idle_deadline, Timer::Phase),
-            Phase::Http2Headers => (since + config.http2_headers_deadline, Timer::Phase),
+            Phase::Http2Settings => (after(since, config.http2_settings_deadline), Timer::Phase),
+            Phase::Http2Waiting | Phase::Http2Idle => {
+                (after(since, config.http2_idle_deadline), Timer::Phase)
+            }
+            Phase::Http2Headers => (after(since, config.http2_headers_deadline), Timer::Phase),
         };
         let mut at_latest = |at: Instant, timer: Timer| {
             if at < next.0 {
@@ -230,12 +238,12 @@ impl<R> Live<R> {
             }
         };
         if let Some((_, since)) = self.refusing {
-            at_latest(since + config.refusal_deadline, Timer::Refusal);
-        } else if let (Phase::Silent, Some(after)) = (self.phase, self.routes.server_first_after()) {
-            at_latest(self.started + after, Timer::ServerFirst);
+            at_latest(after(since, config.refusal_deadline), Timer::Refusal);
+        } else if let (Phase::Silent, Some(delay)) = (self.phase, self.routes.server_first_after()) {
+            at_latest(after(self.started, delay), Timer::ServerFirst);
         }
         if let (Phase::Http2Waiting, Some(last_byte)) = (self.phase, self.last_byte) {
-            at_latest(last_byte + config.settings_patience, Timer::Greet);
+            at_latest(after(last_byte, config.settings_patience), Timer::Greet);
         }
         next
     }
@@ -360,7 +368,7 @@ impl<R> Live<R> {
         }
         match (self.facts.exceeded(), self.refusing) {
             (Some(bound), _) => self.close(Outcome::Refused(Reason::TooLarge(bound))),
-            (None, Some((reason, _))) if self.facts.language_is_settled() => {
+            (None, Some((reason, _))) if self.facts.is_settled() => {
                 self.close(Outcome::Refused(reason));
             }
             (None, _) => {}
@@ -429,4 +437,10 @@ impl<R> Live<R> {
     pub(super) fn said(&self) -> Option<(Greeting, u32)> {
         self.greeted.as_ref().map(|greeted| (self.config.greeting.clone(), greeted.acks))
     }
+}
+
+/// The instant `delay` later; where the clock does not reach that far, as good as never.
+fn after(instant: Instant, delay: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
+    instant.checked_add(delay).unwrap_or_else(|| instant.checked_add(NEVER).unwrap_or(instant))
 }

@@ -173,23 +173,12 @@ impl Decoder {
             rest = tail;
             if first & 0x80 != 0 {
                 let (name, value) = self.indexed(integer::decode(first, 7, &mut rest)?)?;
-                let field = Field { name, value, never_indexed: false };
-                budget = budget.checked_sub(field.list_size()).ok_or(DecodeError::ListTooLarge)?;
-                if on_field(field).is_break() {
-                    return Err(DecodeError::Stopped);
-                }
+                give(Field { name, value, never_indexed: false }, &mut budget, &mut on_field)?;
                 continue;
             }
             let line = self.next_literal(first, &mut rest, limits, budget)?;
-            let field = Field {
-                name: self.resolve(&line.name),
-                value: self.resolve(&line.value),
-                never_indexed: line.never_indexed,
-            };
-            budget = budget.checked_sub(field.list_size()).ok_or(DecodeError::ListTooLarge)?;
-            if on_field(field).is_break() {
-                return Err(DecodeError::Stopped);
-            }
+            let (name, value) = (self.resolve(&line.name), self.resolve(&line.value));
+            give(Field { name, value, never_indexed: line.never_indexed }, &mut budget, &mut on_field)?;
             if line.enters_table {
                 self.insert(line.name, line.value);
             }
@@ -248,7 +237,7 @@ impl Decoder {
         let value_bound = value.bound(limits, room)?;
         let name_bound = match &name {
             Some(name) => name.bound(limits, room)?,
-            None => self.look_up(index)?.0.len(),
+            None => self.name_at(index)?.len(),
         };
         let is_huffman = value.is_huffman || name.as_ref().is_some_and(|name| name.is_huffman);
         if enters_table || is_huffman {
@@ -258,7 +247,7 @@ impl Decoder {
         let name_place = self.table.spare_start();
         let name = match name {
             Some(name) => self.decode_literal(&name, name_place, limits, room)?,
-            None => self.look_up(index)?.0,
+            None => self.name_at(index)?,
         };
         let room = room.checked_sub(name.len()).ok_or(DecodeError::ListTooLarge)?;
         let value = self.decode_literal(&value, name_place + name.len(), limits, room)?;
@@ -286,26 +275,28 @@ impl Decoder {
         }
     }
 
+    /// Name and value of an entry of either table (RFC 7541 §2.3.3).
     #[inline]
     fn indexed(&self, index: usize) -> Result<(&[u8], &[u8]), DecodeError> {
         if let Some(entry) = static_table::get(index) {
             return Ok(entry);
         }
-        let position = index.checked_sub(static_table::LEN + 1);
-        let (name, value) =
-            position.and_then(|position| self.table.get(position)).ok_or(DecodeError::InvalidIndex(index))?;
+        let (name, value) = self.dynamic(index)?;
         Ok((self.table.text(name), self.table.text(value)))
     }
 
     #[inline(always)]
-    fn look_up(&self, index: usize) -> Result<(Text<'static>, Text<'static>), DecodeError> {
-        if let Some((name, value)) = static_table::get(index) {
-            return Ok((Text::Outside(name), Text::Outside(value)));
+    fn name_at(&self, index: usize) -> Result<Text<'static>, DecodeError> {
+        match static_table::get(index) {
+            Some((name, _)) => Ok(Text::Outside(name)),
+            None => Ok(Text::Inside(self.dynamic(index)?.0)),
         }
+    }
+
+    #[inline]
+    fn dynamic(&self, index: usize) -> Result<(Range<usize>, Range<usize>), DecodeError> {
         let position = index.checked_sub(static_table::LEN + 1);
-        let (name, value) =
-            position.and_then(|position| self.table.get(position)).ok_or(DecodeError::InvalidIndex(index))?;
-        Ok((Text::Inside(name), Text::Inside(value)))
+        position.and_then(|position| self.table.get(position)).ok_or(DecodeError::InvalidIndex(index))
     }
 
     fn resolve<'s>(&'s self, text: &Text<'s>) -> &'s [u8] {
@@ -331,6 +322,19 @@ impl Decoder {
             Text::Inside(range) => self.table.copy_within(range, place),
             Text::Outside(octets) => self.table.copy_in(octets, place),
         }
+    }
+}
+
+/// Charges a field to the list and, if there is room for it, gives it out.
+fn give(
+    field: Field<'_>,
+    budget: &mut usize,
+    on_field: &mut impl FnMut(Field<'_>) -> ControlFlow<()>,
+) -> Result<(), DecodeError> {
+    *budget = budget.checked_sub(field.list_size()).ok_or(DecodeError::ListTooLarge)?;
+    match on_field(field) {
+        ControlFlow::Break(()) => Err(DecodeError::Stopped),
+        ControlFlow::Continue(()) => Ok(()),
     }
 }
 

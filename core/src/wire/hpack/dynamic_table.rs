@@ -260,6 +260,23 @@ mod tests {
         assert_eq!(DynamicTable::new(usize::MAX).footprint(), 0);
     }
 
+    #[test]
+    fn no_more_is_moved_than_was_inserted() {
+        for text_len in [0, 1, 50, 100, 1000, 2000] {
+            let mut table = DynamicTable::new(4096);
+            let (mut inserted, mut moved) = (0, 0);
+            for _ in 0..2000 {
+                let (live, front, room) = (table.live(), table.moved, table.text.len());
+                insert(&mut table, &vec![b'n'; text_len / 2], &vec![b'v'; text_len / 2]);
+                inserted += text_len / 2 * 2;
+                if table.moved != front || table.text.len() != room {
+                    moved += live;
+                }
+            }
+            assert!(moved <= inserted, "{moved} bytes moved for {inserted}");
+        }
+    }
+
     /// Against a list of strings, with lengths that make it move, grow and evict in many orders.
     #[test]
     fn as_a_list_of_strings() {

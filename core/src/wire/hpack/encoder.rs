@@ -353,4 +353,14 @@ mod tests {
         assert_eq!(block(&mut encoder, &[field(other, "x")])[0], 0x40);
         assert_eq!(block(&mut encoder, &[field("x", one), field(one, "x")]), [0xc1, 0xc0]);
     }
+
+    #[test]
+    fn a_fingerprint_for_each_entry() {
+        let mut encoder = Encoder::new();
+        block(&mut encoder, &[field("a", "b"), field("c", "d"), field("e", "f")]);
+        encoder.set_max_table_size(70);
+        assert_eq!((encoder.table.len(), encoder.fingerprints.len()), (2, 2));
+        block(&mut encoder, &[field("g", "h")]);
+        assert_eq!((encoder.table.len(), encoder.fingerprints.len()), (2, 2));
+    }
 }

@@ -470,8 +470,8 @@ mod tests {
                         state ^= state >> 7;
                         state ^= state << 17;
                         // Ones lead to the long codes and to EOS.
-                        (state | state >> 8 | state >> 16 | state >> 24) as u8
-                            | (state >> 60 & 1) as u8 * 0xff
+                        (state | state >> 8 | state >> 16 | state >> 24 | 0u64.wrapping_sub(state >> 63))
+                            as u8
                     })
                     .collect();
                 let expected = naive(&bytes);

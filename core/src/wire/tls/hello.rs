@@ -30,6 +30,7 @@ impl<'a> ClientHello<'a> {
     ///
     /// `None` if the client named no host, and also if it sent a name with other bytes (NUL, spaces, raw
     /// UTF-8): such a hello is TLS all the same, but no server is known by that name.
+    /// A host_name behind an entry of another type (none is defined) is not looked for.
     #[must_use]
     pub fn sni(&self) -> Option<&'a str> {
         self.server_name
@@ -99,6 +100,11 @@ pub struct OwnedHello {
 }
 
 impl OwnedHello {
+    /// Bytes of memory that it holds.
+    pub(crate) const fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The view that this was made of.
     #[must_use]
     pub fn as_hello(&self) -> ClientHello<'_> {

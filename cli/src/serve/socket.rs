@@ -1,0 +1,125 @@
+//! A TCP or a Unix socket: clients and backends may come by either.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use oneport::tokio::{Accepted, Listener};
+use oneport::{Address, Addresses};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// How long a peer may be silent before it is probed. Shorter than the timeouts of common NAT gateways and load balancers.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// What every connection of this program wants: no Nagle, and probes that find a peer that is gone. Best effort: a socket that
+    /// refuses options works without.
+    pub(super) fn tune(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = stream.set_nodelay(true);
+            let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+        }
+    }
+
+    /// Makes the close that follows a reset (RST): what was cut must not look whole. Unix sockets know no reset.
+    pub(super) fn reset_on_close(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Self::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            Self::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_shutdown(cx))
+    }
+}
+
+/// A listening socket of either kind.
+#[derive(Debug)]
+pub(crate) enum AnyListener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener for AnyListener {
+    type Io = Socket;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Accepted<Socket>>>> {
+        fn wrap<T>(
+            accepted: Poll<Option<io::Result<Accepted<T>>>>,
+            kind: impl FnOnce(T) -> Socket,
+        ) -> Poll<Option<io::Result<Accepted<Socket>>>> {
+            accepted.map(|next| {
+                next.map(|result| {
+                    result.map(|(stream, addresses): (T, Addresses)| {
+                        let socket = kind(stream);
+                        socket.tune();
+                        (socket, addresses)
+                    })
+                })
+            })
+        }
+        match self {
+            Self::Tcp(listener) => wrap(Listener::poll_accept(listener, cx), Socket::Tcp),
+            Self::Unix(listener) => wrap(Listener::poll_accept(listener, cx), Socket::Unix),
+        }
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => listener.local_address(),
+            Self::Unix(listener) => listener.local_address(),
+        }
+    }
+}

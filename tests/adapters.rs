@@ -1,0 +1,62 @@
+//! What the adapters of `oneport` do on sockets: one suite, run on every runtime.
+//!
+//! ```text
+//!  client (std::net, with timeouts)  --- loopback TCP, Unix, pairs with faults --->  Mux of the runtime's kit
+//!  suite (one function per behaviour) <--- Port: routes, outcomes, counters -------  (blocking faces of its types)
+//! ```
+//!
+//! A behaviour is a function of a [`Kit`](kit::Kit), which opens a mux on one runtime and shows it with blocking calls that fail
+//! instead of hanging. [`suite!`] lists the behaviours once and instantiates all of them for a runtime; `pub(crate)` functions
+//! that are missing there are dead code and warned of. What only one runtime has stands in a module of its own.
+
+mod client;
+mod frames;
+mod kit;
+mod port;
+mod suite;
+
+/// How long anything may take that is expected to happen. Long, since the machine may be busy; nothing that works waits for it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Waits until `condition` holds, for what can be asked and not waited for.
+#[track_caller]
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "still not: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+/// All behaviours on one runtime, as the tests `adapters::RUNTIME::TOPIC::BEHAVIOUR`.
+macro_rules! suite {
+    ($runtime:ident) => {
+        behaviours! { $runtime
+            ends: the_clients_fin_is_a_fin, the_servers_fin_is_a_fin, the_clients_reset_is_an_error,
+                the_servers_reset_is_an_error, a_reset_of_the_undecided_has_left,
+                an_end_at_any_offset_is_what_the_machine_says, bytes_held_back_go_on_at_the_end;
+            openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte, a_slow_client_is_waited_for,
+                a_silent_client_is_closed_silently, trickling_does_not_put_off_the_deadline, on_timeout_takes_what_is_undecided,
+                server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
+                every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
+            routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken, a_server_that_hangs_is_alone,
+                a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
+                what_follows_the_verdict_waits_in_the_kernel;
+        }
+    };
+}
+
+macro_rules! behaviours {
+    ($runtime:ident $($topic:ident: $($behaviour:ident),+;)+) => {
+        mod $runtime {
+            $(mod $topic {
+                $(#[test]
+                fn $behaviour() {
+                    crate::adapters::suite::$topic::$behaviour(&crate::adapters::kit::$runtime::Kit);
+                })+
+            })+
+        }
+    };
+}
+
+suite!(tokio);
