@@ -165,6 +165,7 @@ mod tests {
     use oneport_core::wire::frame::{encode_frame, Kind};
     use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
     use oneport_core::Greeting;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A server's first frames, and what a greeted client is to see of them.
     fn frames() -> (Vec<u8>, Vec<u8>) {
@@ -180,6 +181,35 @@ mod tests {
         }
         // It merged the acknowledgements of two SETTINGS, so one is owed for ever.
         (written, expected)
+    }
+
+    /// A socket remembers one waker for writing. The reading half, when it pushes, must not make it forget the writing half.
+    #[test]
+    fn a_reader_that_pushes_wakes_the_writer_too() {
+        struct Flag(AtomicBool);
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(false))));
+        let [writer, reader] = flags.clone().map(Waker::from);
+        let (writer, reader) = (Context::from_waker(&writer), Context::from_waker(&reader));
+
+        let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+        // The SETTINGS are accepted and can not be written; then the writer waits.
+        assert!(matches!(outbound.poll_write(&frames().0, |_| Poll::Pending), Poll::Ready(Ok(1..))));
+        assert!(outbound.has_pending());
+        let flush = outbound.poll_flush(|_| Poll::Pending);
+        assert!(outbound.answered(flush, &writer).is_pending());
+        outbound.reader(&reader).wake();
+        assert!(flags.iter().all(|flag| flag.0.swap(false, Ordering::Relaxed)));
+
+        // Nobody waits any more.
+        let flush = outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())));
+        assert!(outbound.answered(flush, &writer).is_ready());
+        outbound.reader(&reader).wake();
+        assert_eq!(flags.map(|flag| flag.0.load(Ordering::Relaxed)), [false, true]);
     }
 
     /// A socket that takes so many bytes at a time and is full every other time.
