@@ -45,7 +45,7 @@ pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slo
                     permit.send(Arrival::new(io, handover, journey, ticket));
                 }
                 Some(Err(TrySendError::Full(slot))) => {
-                    Box::pin(deliver(io, handover, journey, ticket, slot)).await
+                    Box::pin(deliver(io, handover, journey, ticket, slot)).await;
                 }
                 Some(Err(TrySendError::Closed(_))) | None => {
                     refuse(io, handover, journey, ticket, Reason::BackendDown).await;
