@@ -77,6 +77,11 @@ impl BackendLedger {
         self.owed
     }
 
+    /// The bytes of an unfinished frame head that are held back, fewer than nine.
+    pub fn held_head(&self) -> usize {
+        self.walk.held().len()
+    }
+
     /// What became of the backend's first SETTINGS.
     pub const fn reconciled(&self) -> Reconciled {
         self.reconciled
