@@ -40,12 +40,12 @@ pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slo
             let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
             drop(slots);
             match slot.map(Sender::try_reserve_owned) {
-                Some(Ok(permit)) => {
-                    ticket.park();
+                Some(Ok(permit)) if ticket.park() => {
                     permit.send(Arrival::new(io, handover, journey, ticket));
                 }
+                Some(Ok(_)) => refuse(io, handover, journey, ticket, Reason::Overload).await,
                 Some(Err(TrySendError::Full(slot))) => {
-                    Box::pin(deliver(io, handover, journey, ticket, slot)).await
+                    Box::pin(deliver(io, handover, journey, ticket, slot)).await;
                 }
                 Some(Err(TrySendError::Closed(_))) | None => {
                     refuse(io, handover, journey, ticket, Reason::BackendDown).await;
@@ -75,10 +75,8 @@ async fn deliver<T: Io>(
         }),
     });
     match place.await {
-        Ok(permit) => {
-            ticket.park();
-            permit.send(Arrival::new(io, handover, journey, ticket));
-        }
+        Ok(permit) if ticket.park() => permit.send(Arrival::new(io, handover, journey, ticket)),
+        Ok(_) => refuse(io, handover, journey, ticket, Reason::Overload).await,
         Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
         Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
     };
