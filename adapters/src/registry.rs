@@ -43,6 +43,8 @@ struct Entry {
     bytes: usize,
     waker: Option<Waker>,
     signal: Option<Signal>,
+    /// Decided and with its route: what it holds counts, but it is not the registry's to end.
+    is_parked: bool,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ struct Inner {
     /// Per class, who has been without a byte for how long. Those that were told to go are not in it.
     order: [BTreeSet<(Instant, usize)>; CLASSES],
     bytes: usize,
+    parked: usize,
     is_shut_down: bool,
 }
 
@@ -96,6 +99,7 @@ impl Registry {
             free: Vec::new(),
             order: Default::default(),
             bytes: 0,
+            parked: 0,
             is_shut_down: false,
         })))
     }
@@ -109,7 +113,8 @@ impl Registry {
     pub(crate) fn enter(&self, now: Instant) -> Ticket {
         let mut inner = self.lock();
         let signal = inner.is_shut_down.then_some(Signal::Shutdown);
-        let entry = Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal };
+        let entry =
+            Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal, is_parked: false };
         let id = inner.free.pop().unwrap_or_else(|| {
             inner.entries.push(None);
             inner.entries.len() - 1
@@ -149,10 +154,10 @@ impl Registry {
         }
     }
 
-    /// Whether every connection has left.
+    /// Whether every connection has left or has reached its route.
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
-        inner.free.len() == inner.entries.len()
+        inner.free.len() + inner.parked == inner.entries.len()
     }
 }
 
@@ -198,6 +203,9 @@ impl Ticket {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
+        if core::mem::take(&mut entry.is_parked) {
+            inner.parked -= 1;
+        }
         if entry.signal.is_some() {
             return;
         }
@@ -208,6 +216,15 @@ impl Ticket {
         entry.bytes = bytes;
         inner.order[entry.class as usize].insert((entry.last_byte, self.id));
         inner.make_room(now).into_iter().for_each(Waker::wake);
+    }
+
+    /// The connection has reached its route: it is not undecided any more, and what it holds still counts.
+    pub(crate) fn park(&self) {
+        let mut inner = self.registry.lock();
+        let inner = &mut *inner;
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
+        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+        inner.parked += usize::from(!core::mem::replace(&mut entry.is_parked, true));
     }
 
     /// Ready when the connection has to end.
@@ -240,6 +257,7 @@ impl Drop for Ticket {
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         inner.bytes -= entry.bytes;
+        inner.parked -= usize::from(entry.is_parked);
         inner.free.push(self.id);
     }
 }
@@ -318,6 +336,25 @@ mod tests {
             start + Duration::from_secs(2),
         );
         assert_eq!((first.signal(), silent.signal()), (Some(Signal::Evicted), None));
+    }
+
+    #[test]
+    fn what_waits_for_its_server_counts_by_its_bytes_only() {
+        let start = Instant::now();
+        let registry = registry(1, 9, 100);
+        let parked = registry.enter(start);
+        parked.update(Phase::Delivery, Some(start), 60, start);
+        parked.park();
+        assert!(registry.is_empty());
+        assert_eq!(registry.undecided(), Undecided { bytes: 60, ..Undecided::default() });
+        let other = registry.enter(start);
+        other.update(Phase::Opening, Some(start), 41, start);
+        assert_eq!((parked.signal(), other.signal()), (None, Some(Signal::Evicted)));
+        parked.update(Phase::Delivery, Some(start), 60, start);
+        assert!(!registry.is_empty());
+        drop((parked, other));
+        assert!(registry.is_empty());
+        assert_eq!(registry.undecided().bytes, 0);
     }
 
     #[test]

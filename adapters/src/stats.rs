@@ -23,6 +23,8 @@ pub struct Report<'a> {
     pub greeted: bool,
     /// From accepting to the verdict.
     pub time_to_verdict: Duration,
+    /// What the server of the route said when it did not take the connection.
+    pub detail: Option<&'a str>,
 }
 
 pub(crate) type OutcomeHook = dyn Fn(&Report<'_>) + Send + Sync;

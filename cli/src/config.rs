@@ -75,7 +75,7 @@ impl<'i> Reader<'i> {
         for (key, value) in self.entries(document.get_ref(), &KEYS, "the configuration")? {
             match key {
                 "drain" => {
-                    draft.drain = self.converted(value, "a duration, as in \"8s\"", units::parse_duration)?
+                    draft.drain = self.converted(value, "a duration, as in \"8s\"", units::parse_duration)?;
                 }
                 "greeting" => {
                     let form = "SETTINGS, as in \"max-concurrent-streams=100\"";
@@ -147,7 +147,7 @@ impl<'i> Reader<'i> {
             match key {
                 "after" => {
                     after =
-                        Some(self.converted(value, "a duration, as in \"300ms\"", units::parse_duration)?)
+                        Some(self.converted(value, "a duration, as in \"300ms\"", units::parse_duration)?);
                 }
                 _ => backend = Some(self.backend(value)?),
             }

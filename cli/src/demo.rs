@@ -4,13 +4,22 @@ mod grpc;
 mod rest;
 mod text;
 
+use std::time::Duration;
+
+use oneport::tokio::Mux;
+
 use crate::address::Address;
-use crate::errors::Error;
+use crate::errors::{print, Error};
 use crate::log::Logger;
+use crate::serve::{bind, block_on, log_outcomes, stop_signal};
+use crate::table::Listen;
 
 pub(crate) use grpc::grpc;
 pub(crate) use rest::rest;
 pub(crate) use text::instructions;
+
+/// How long calls may go on after a signal.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// What to do.
 #[derive(Debug)]
@@ -23,6 +32,28 @@ pub(crate) struct DemoPlan {
 ///
 /// # Errors
 /// The address can not be listened on (a usage error).
-pub(crate) fn run(_plan: DemoPlan, _logger: &Logger) -> Result<(), Error> {
-    Err(Error::runtime("serving is not built in yet"))
+pub(crate) fn run(plan: DemoPlan, logger: &Logger) -> Result<(), Error> {
+    block_on(serve(plan, logger.clone()))
+}
+
+async fn serve(plan: DemoPlan, logger: Logger) -> Result<(), Error> {
+    let stop = stop_signal()?;
+    let listen = Listen { address: plan.listen, is_required: true };
+    let Some(bound) = bind(&listen).await? else { return Ok(()) };
+    let mut mux = Mux::new(bound.listener);
+    let calls = mux.route("grpc", oneport::matchers::grpc());
+    let requests = mux.route("rest", oneport::matchers::http());
+    log_outcomes(&mut mux, &logger);
+    let handle = mux.handle();
+    let serving = tokio::spawn(mux.serve());
+    tokio::spawn(rest(requests));
+    let calls = tokio::spawn(grpc(calls));
+    print(&instructions(&bound.address))?;
+
+    stop.await;
+    handle.shutdown();
+    let _ = serving.await;
+    // Idle channels never end by themselves.
+    let _ = tokio::time::timeout(DRAIN, calls).await;
+    Ok(())
 }

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn places_outside_or_inside_characters_do_no_harm() {
-        for at in [0..0, 1..2, 9..99, 3..1] {
+        // The last one is upside down, which no parser should make, and which should do no harm either.
+        let upside_down = Range { start: 3, end: 1 };
+        for at in [0..0, 1..2, 9..99, upside_down] {
             let shown = Fault::new(at, "m").in_file("f", "äö\nü");
             assert!(shown.contains('^'), "{shown}");
         }

@@ -29,6 +29,22 @@ pub(crate) struct Limits {
     pub(crate) max_refusals: usize,
 }
 
+impl Limits {
+    /// Those of the listener as the adapter knows them.
+    pub(crate) fn listener(&self) -> oneport::Limits {
+        let mut limits = oneport::Limits::default();
+        limits.undecided = self.max_undecided;
+        limits.idle = self.max_idle;
+        limits.opening_bytes = self.max_opening_bytes;
+        limits.backlog = self.max_undelivered;
+        limits.delivery_deadline = self.delivery_deadline;
+        limits.refusals = self.max_refusals;
+        limits.linger = self.linger_deadline;
+        limits.linger_bytes = self.max_linger;
+        limits
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -40,7 +56,7 @@ impl Default for Limits {
             max_idle: 16_384,
             max_opening_bytes: 32 * 1024 * 1024,
             max_undelivered: 1_024,
-            max_refusals: 1_024,
+            max_refusals: 256,
         }
     }
 }
@@ -350,6 +366,7 @@ pub(crate) static LIMITS: [Limit; 27] = [
 ];
 
 /// The limit of this name.
+#[cfg(test)]
 pub(crate) fn find(name: &str) -> Option<&'static Limit> {
     LIMITS.iter().find(|limit| limit.name == name)
 }

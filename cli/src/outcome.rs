@@ -129,7 +129,15 @@ mod tests {
     fn every_bound_has_its_option() {
         use Bound::*;
         for bound in [
-            ClientHello, Continuations, FrameSize, Frames, HeaderBlock, HeaderList, Http1Head, Pings, Settings,
+            ClientHello,
+            Continuations,
+            FrameSize,
+            Frames,
+            HeaderBlock,
+            HeaderList,
+            Http1Head,
+            Pings,
+            Settings,
             SettingsEntries,
         ] {
             assert!(crate::limits::find(name_of(bound)).is_some(), "{bound:?}");

@@ -217,6 +217,9 @@ impl Draft {
                 "every connection is decided at once",
             ),
         ];
+        if self.server_first.as_ref().is_some_and(|(_, after)| after.is_zero()) {
+            return Err(Error::usage("`server-first` needs a delay: with 0 no client could speak first"));
+        }
         match unreachable.iter().find(|(_, is_unreachable, _)| *is_unreachable) {
             Some((name, _, why)) => Err(Error::usage(format!("`{name}` can never be reached: {why}"))),
             None => Ok(()),
@@ -264,14 +267,12 @@ impl Draft {
                 ));
             }
             for condition in route.conditions.conditions() {
-                match &condition.term {
-                    Term::Prefix(bytes) if bytes.len() > self.limits.mux.max_prefix => {
-                        warnings.push(format!(
-                            "{place}: `{condition}` never matches: it is longer than --max-prefix ({} bytes)",
-                            self.limits.mux.max_prefix
-                        ))
-                    }
-                    _ => {}
+                let most = self.limits.mux.max_prefix;
+                if matches!(&condition.term, Term::Prefix(bytes) if bytes.len() > most) {
+                    warnings.push(format!(
+                        "{place}: `{}` never matches: it is longer than --max-prefix ({most} bytes)",
+                        condition.term
+                    ));
                 }
             }
         }

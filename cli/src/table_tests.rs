@@ -43,6 +43,13 @@ fn routes_that_can_not_be_reached() {
 }
 
 #[test]
+fn server_first_leaves_time_to_speak() {
+    let backend = Backend::parse("a:1").unwrap();
+    let hasty = Draft { server_first: Some((backend, Duration::ZERO)), ..draft(&["grpc=a:1"]) };
+    assert!(error(hasty).contains("needs a delay"));
+}
+
+#[test]
 fn a_table_that_makes_sense() {
     let backend = Backend::parse("a:1").ok();
     let draft = Draft {

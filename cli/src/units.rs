@@ -105,7 +105,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
     }
     // `35m` and `90s` read better than `2100s` and `1m30s`.
     for (unit, length) in TIMES {
-        if rest % length == 0 && rest / length < 1_000 {
+        if rest.is_multiple_of(length) && rest / length < 1_000 {
             return format!("{}{unit}", rest / length);
         }
     }
@@ -121,7 +121,7 @@ pub(crate) fn show_duration(duration: Duration) -> String {
 
 /// A size as [`parse_size`] reads it.
 pub(crate) fn show_size(size: u64) -> String {
-    match SIZES.iter().find(|(_, factor)| size > 0 && size % factor == 0) {
+    match SIZES.iter().find(|(_, factor)| size > 0 && size.is_multiple_of(*factor)) {
         Some((unit, factor)) if *factor > 1 => format!("{}{unit}", size / factor),
         _ => size.to_string(),
     }

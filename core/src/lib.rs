@@ -55,6 +55,8 @@ pub mod ledger;
 pub mod matchers;
 mod mux;
 mod routes;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wire;
 
 pub use facts::{Bound, Fact, Facts, HttpVersion, Request};

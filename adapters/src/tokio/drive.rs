@@ -4,11 +4,11 @@ use std::future::{poll_fn, Future};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{pin, Pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
 
@@ -25,7 +25,7 @@ const READ_SIZE: usize = 16 * 1024;
 pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slots<T>>) {
     let machine = journey.shared.machine(journey.accepted);
     let ticket = journey.shared.registry.enter(journey.accepted);
-    let handover = match run(&mut io, machine, &ticket).await {
+    let handover = match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
         End::Routed(handover) => *handover,
         End::Closed { outcome, greeted, has_said } => {
             journey.greeted |= greeted;
@@ -33,44 +33,51 @@ pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slo
         }
     };
     journey.decided(&handover, now());
+    ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
     let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
     drop(slots);
     let Some(slot) = slot else {
-        return refuse(io, handover, journey, Some(ticket), Reason::BackendDown).await;
+        return refuse(io, handover, journey, ticket, Reason::BackendDown).await;
     };
 
     // While it waits for a place, it counts as undecided, and can be told to go.
     let until = Instant::now() + journey.shared.limits.delivery_deadline;
     let mut reserve = pin!(timeout_at(until, slot.reserve()));
-    let permit = poll_fn(|cx| match ticket.poll_signal(cx) {
-        Poll::Ready(signal) => Poll::Ready(Err(match signal {
-            Signal::Evicted => Reason::Overload,
-            Signal::Shutdown => Reason::BackendDown,
-        })),
+    let place = poll_fn(|cx| match ticket.poll_signal(cx) {
+        Poll::Ready(Signal::Evicted) => Poll::Ready(Err(Some(Reason::Overload))),
+        Poll::Ready(Signal::Shutdown) => Poll::Ready(Err(None)),
         Poll::Pending => reserve.as_mut().poll(cx).map(|reserved| match reserved {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Reason::BackendDown),
-            Err(_) => Err(Reason::DeliveryTimeout),
+            Ok(Err(_)) => Err(Some(Reason::BackendDown)),
+            Err(_) => Err(Some(Reason::DeliveryTimeout)),
         }),
     });
-    match permit.await {
-        Ok(permit) => permit.send(Arrival::new(io, handover, journey)),
-        Err(reason) => refuse(io, handover, journey, Some(ticket), reason).await,
+    match place.await {
+        Ok(permit) => {
+            ticket.park();
+            permit.send(Arrival::new(io, handover, journey, ticket));
+        }
+        Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
+        Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
     };
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
 pub(super) async fn refuse<T: Io>(
-    mut io: T,
+    io: T,
     handover: Handover<usize>,
-    mut journey: Journey,
-    ticket: Option<Ticket>,
+    journey: Journey,
+    ticket: Ticket,
     reason: Reason,
 ) {
-    let ticket = ticket.unwrap_or_else(|| journey.shared.registry.enter(now()));
     let machine = handover.refuse(reason, now());
-    // A refusing machine does not route.
-    if let End::Closed { outcome, greeted, has_said } = run(&mut io, machine, &ticket).await {
+    dismiss(io, machine, journey, ticket).await;
+}
+
+/// Says what a machine that does not route any more has to say, and ends the connection.
+async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Journey, ticket: Ticket) {
+    let end = run(&mut io, machine, &ticket, journey.shared.limits.linger).await;
+    if let End::Closed { outcome, greeted, has_said } = end {
         journey.greeted |= greeted;
         close(io, journey, ticket, outcome, has_said).await;
     }
@@ -91,7 +98,7 @@ enum Event {
 }
 
 /// The loop of the machine. No buffer is held while it waits.
-async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> End {
+async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
     let mut sleep = pin!(sleep_until(Instant::now()));
     let mut greeted = false;
     let mut has_said = false;
@@ -101,14 +108,22 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket)
                 let mut words = Vec::new();
                 reply.encode(&mut words);
                 has_said = true;
-                let deadline = machine.deadline().map_or_else(Instant::now, Instant::from_std);
+                // Last words have a time of their own: what they answer is often that the phase's time, or the listener's, is over.
+                let is_last = matches!(reply, Reply::Refusal(_));
+                let deadline = match machine.deadline() {
+                    Some(deadline) if !is_last => Instant::from_std(deadline),
+                    _ => Instant::now() + linger,
+                };
                 set_deadline(sleep.as_mut(), deadline);
                 let mut written = 0;
                 let result = poll_fn(|cx| {
-                    if ticket.poll_signal(cx).is_ready() || sleep.as_mut().poll(cx).is_ready() {
+                    // The write comes first: the clock and the signal are about a client that does not read.
+                    let write = poll_write_all(io, cx, &words, &mut written);
+                    let mut is_told_to_go = || !is_last && ticket.poll_signal(cx).is_ready();
+                    if write.is_pending() && (is_told_to_go() || sleep.as_mut().poll(cx).is_ready()) {
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                     }
-                    poll_write_all(io, cx, &words, &mut written)
+                    write
                 });
                 // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
                 if result.await.is_err() {
@@ -175,25 +190,6 @@ fn poll_write_all<T: AsyncWrite + Unpin>(
     Pin::new(io).poll_flush(cx)
 }
 
-/// Refusals that are being lingered on, over all listeners of the process.
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
-
-/// A place among the refusals in progress.
-struct Lingering;
-
-impl Lingering {
-    fn enter(most: usize) -> Option<Self> {
-        let place = Self;
-        (LINGERING.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        LINGERING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
 /// would reset the connection and destroy what was written.
 async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
@@ -201,7 +197,7 @@ async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outc
     journey.end(outcome, now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| Lingering::enter(shared.limits.refusals)).flatten() else { return };
+    let Some(_place) = lingers.then(|| shared.linger()).flatten() else { return };
     let until = Instant::now() + shared.limits.linger;
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
     let mut left = shared.limits.linger_bytes;

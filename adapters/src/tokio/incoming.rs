@@ -15,6 +15,7 @@ use super::drive::refuse;
 use super::listener::Io;
 use crate::address::{Address, Addresses};
 use crate::context::{Journey, Story};
+use crate::registry::Ticket;
 
 /// The connections of one route: a `Stream`, and an `accept`.
 ///
@@ -76,18 +77,21 @@ struct Parcel<T> {
     io: T,
     handover: Handover<usize>,
     journey: Journey,
+    /// What it holds counts until it is taken.
+    ticket: Ticket,
 }
 
 impl<T: Io> Arrival<T> {
-    pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey) -> Self {
-        Self(Some(Box::new(Parcel { io, handover, journey })))
+    pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey, ticket: Ticket) -> Self {
+        Self(Some(Box::new(Parcel { io, handover, journey, ticket })))
     }
 
     /// Takes the connection.
     pub fn accept(mut self) -> Connection<T> {
         // Only `accept` and `refuse` take it, and both take `self`.
         let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
-        let Parcel { io, handover, journey } = *parcel;
+        let Parcel { io, handover, journey, ticket } = *parcel;
+        drop(ticket);
         let why = handover.why();
         let stats = journey.shared.stats.clone();
         let info = journey.end(Outcome::Routed(why), Instant::now().into_std());
@@ -101,12 +105,20 @@ impl<T: Io> Arrival<T> {
         self.refuse_for(reason);
     }
 
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
+        if let Some(parcel) = &mut self.0 {
+            parcel.journey.detail = Some(detail.into());
+        }
+        self.refuse_for(reason);
+    }
+
     fn refuse_for(&mut self, reason: Reason) {
         let Some(parcel) = self.0.take() else { return };
-        let Parcel { io, handover, journey } = *parcel;
+        let Parcel { io, handover, journey, ticket } = *parcel;
         match Runtime::try_current() {
             Ok(runtime) => {
-                runtime.spawn(refuse(io, handover, journey, None, reason));
+                runtime.spawn(refuse(io, handover, journey, ticket, reason));
             }
             Err(_) => {
                 journey.end(Outcome::Refused(reason), Instant::now().into_std());

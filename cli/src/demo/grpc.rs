@@ -66,7 +66,11 @@ mod tests {
         for service in ["", SERVICE] {
             let request = HealthCheckRequest { service: service.to_owned() };
             let status = health.check(request).await.unwrap().into_inner().status();
-            assert_eq!(status, tonic_health::pb::health_check_response::ServingStatus::Serving, "{service:?}");
+            assert_eq!(
+                status,
+                tonic_health::pb::health_check_response::ServingStatus::Serving,
+                "{service:?}"
+            );
         }
         let unknown = HealthCheckRequest { service: "nobody".to_owned() };
         assert_eq!(health.check(unknown).await.unwrap_err().code(), tonic::Code::NotFound);
@@ -80,13 +84,15 @@ mod tests {
             .await
             .unwrap()
             .into_inner();
-        let Some(MessageResponse::ListServicesResponse(list)) = answers.next().await.unwrap().unwrap().message_response
+        let Some(MessageResponse::ListServicesResponse(list)) =
+            answers.next().await.unwrap().unwrap().message_response
         else {
             panic!("no list of services");
         };
         let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
         assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
-        let Some(MessageResponse::FileDescriptorResponse(file)) = answers.next().await.unwrap().unwrap().message_response
+        let Some(MessageResponse::FileDescriptorResponse(file)) =
+            answers.next().await.unwrap().unwrap().message_response
         else {
             panic!("no descriptor");
         };

@@ -56,9 +56,6 @@ where
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
-            // The backend has ended and takes nothing any more: there is nothing left to carry.
-            (Poll::Pending, Poll::Ready(Ok(()))) if forth.is_broken() => Poll::Ready(PumpEnd::Done),
-            (Poll::Ready(Ok(())), Poll::Pending) if back.is_broken() => Poll::Ready(PumpEnd::Done),
             _ => Poll::Pending,
         }
     })
@@ -66,11 +63,6 @@ where
 }
 
 impl Flow {
-    /// Whether the writer broke before the reader ended.
-    fn is_broken(&self) -> bool {
-        self.phase == Phase::Ended
-    }
-
     /// Carries what can be carried. Ready when this direction has ended; an error when its reader broke.
     fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
     where

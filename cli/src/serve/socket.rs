@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
@@ -87,7 +87,7 @@ impl AsyncWrite for Socket {
 
 /// A listening socket of either kind.
 #[derive(Debug)]
-pub(super) enum AnyListener {
+pub(crate) enum AnyListener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }

@@ -60,6 +60,11 @@ impl<R> Handover<R> {
         self.live.is_greeted()
     }
 
+    /// When the client's last byte came, if any did.
+    pub fn last_byte(&self) -> Option<Instant> {
+        self.live.last_byte()
+    }
+
     /// Bytes of memory held for the opening.
     pub fn buffered(&self) -> usize {
         self.live.buffered()
@@ -69,6 +74,12 @@ impl<R> Handover<R> {
     /// all: drive it as before.
     pub fn refuse(mut self, reason: Reason, now: Instant) -> MuxMachine<R> {
         self.live.refuse(reason, now);
+        MuxMachine::refusing(self.live)
+    }
+
+    /// The listener shuts down before the route has taken the connection: it is answered as far as it can be at once.
+    pub fn shut_down(mut self) -> MuxMachine<R> {
+        self.live.shut_down();
         MuxMachine::refusing(self.live)
     }
 

@@ -208,6 +208,12 @@ impl<R> Live<R> {
         self.advance(now);
     }
 
+    /// The route that was chosen is not asked any more.
+    pub(super) fn shut_down(&mut self) {
+        self.verdict = None;
+        self.close(Outcome::Shutdown);
+    }
+
     pub(super) fn deadline(&self) -> Instant {
         self.timer().0
     }

@@ -1,0 +1,1 @@
+//! What real clients sent, and the tables of matchers.

@@ -1,0 +1,1 @@
+//! Strict peers on both sides of the mux.
