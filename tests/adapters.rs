@@ -14,6 +14,8 @@ mod frames;
 mod kit;
 mod port;
 mod suite;
+mod tokio_only;
+mod tokio_peers;
 
 /// How long anything may take that is expected to happen. Long, since the machine may be busy; nothing that works waits for it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -51,7 +53,8 @@ macro_rules! suite {
                 every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
             outcomes: each_connection_has_exactly_one, counters_can_be_asked_at_any_time;
             refusals: a_refusal_reaches_a_client_that_still_sends, a_head_that_is_too_large_is_answered,
-                lingering_ends_after_its_time, lingering_ends_after_its_bytes, a_refused_client_need_not_read,
+                lingering_ends_after_its_time, lingering_ends_after_its_bytes,
+                refusals_in_progress_are_bounded, a_refused_client_need_not_read,
                 floods_end_at_their_bound, many_openings_share_a_budget, broken_http2_gets_a_goaway;
             routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,

@@ -67,6 +67,26 @@ pub(crate) fn lingering_ends_after_its_bytes(kit: &dyn Kit) {
     assert!(sent < 64 << 20, "somebody reads all of it");
 }
 
+/// Beyond the bound of refusals in progress a refused connection is told so and closed at once; those in progress go on.
+pub(crate) fn refusals_in_progress_are_bounded(kit: &dyn Kit) {
+    let lingering = |limits: &mut oneport::Limits| {
+        limits.refusals = 1;
+        limits.linger = 4 * crate::adapters::PATIENCE;
+    };
+    let port = nowhere().limits(lingering).open(kit);
+    let mut first = port.client_that_says(POST);
+    assert!(first.read_to_fin().starts_with(b"HTTP/1.1 404 "));
+    let mut second = port.client_that_says(POST);
+    assert!(second.read_to_fin().starts_with(b"HTTP/1.1 404 "));
+    second.trickle(7, Duration::from_millis(1));
+    for _ in 0..10 {
+        first.send(&[7]);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    first.finish();
+    port.records.wait(2);
+}
+
 /// A client that is refused and reads nothing holds nobody up: the outcome is there at once.
 pub(crate) fn a_refused_client_need_not_read(kit: &dyn Kit) {
     let mut port = nowhere().open(kit);
