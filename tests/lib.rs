@@ -6,6 +6,8 @@ mod adapters;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod flights;

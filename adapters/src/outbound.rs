@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::task::{ready, Poll};
 
 use oneport_core::ledger::{BackendLedger, Piece, Reconciled};
+use oneport_core::wire::frame::HEAD_LEN;
 
 use crate::stats::Stats;
 
 #[derive(Debug)]
 pub(crate) struct Outbound {
     ledger: BackendLedger,
-    /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or the head of a frame. Payload is never here.
+    /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or (the rest of) the head of a frame. Payload is never
+    /// here.
     pending: Vec<u8>,
     /// Where a backend that does not speak HTTP/2 is counted; `None` once that is known.
     stats: Option<Arc<Stats>>,
@@ -84,9 +86,16 @@ impl Outbound {
                 Poll::Ready(Err(_)) | Poll::Pending => start,
             };
             // The socket took less: the ledger goes back and sees just that.
-            self.ledger = before;
-            let mut seen = before_rest.get(..taken).unwrap_or_default();
-            while self.ledger.pull(&mut seen).is_some() {}
+            let seen = self.go_back(&before, before_rest.get(..taken).unwrap_or_default());
+            // It now holds back the start of a frame head, and that start is on the wire: the rest of the head must follow it. The
+            // piece has it, since a head that is not whole is not in a piece.
+            let rest_of_head = if taken > start && seen > 0 { HEAD_LEN - seen } else { 0 };
+            if rest_of_head > 0 {
+                self.pending
+                    .extend_from_slice(before_rest.get(taken..taken + rest_of_head).unwrap_or_default());
+                self.go_back(&before, before_rest.get(..taken + rest_of_head).unwrap_or_default());
+            }
+            let taken = taken + rest_of_head;
             return match (written, done + taken) {
                 (Poll::Ready(Err(error)), 0) => Poll::Ready(Err(error)),
                 (Poll::Ready(Ok(0)), 0) => Poll::Ready(Ok(0)),
@@ -95,6 +104,13 @@ impl Outbound {
             };
         }
         Poll::Ready(Ok(bytes.len() - rest.len()))
+    }
+
+    /// Puts the ledger to where it stands behind these bytes. Returns how many bytes of a frame head it then holds back.
+    fn go_back(&mut self, before: &BackendLedger, mut seen: &[u8]) -> usize {
+        self.ledger = before.clone();
+        while self.ledger.pull(&mut seen).is_some() {}
+        self.ledger.held_head()
     }
 
     /// The backend ends its side: what was held back is to be written as it is, by `poll_flush`.
@@ -112,6 +128,62 @@ impl Outbound {
                 }
             }
             _ => self.stats = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oneport_core::wire::frame::{encode_frame, Kind};
+    use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
+    use oneport_core::Greeting;
+
+    /// A server's first frames, and what a greeted client is to see of them.
+    fn frames() -> (Vec<u8>, Vec<u8>) {
+        let entry = |id, value| Setting { id, value };
+        let (mut written, mut expected) = (Vec::new(), Vec::new());
+        encode_settings(&mut written, &[entry(SettingId(9), 1), entry(SettingId(4), 1 << 20)]);
+        encode_settings(&mut expected, &[entry(SettingId(4), 1 << 20), entry(SettingId(3), 0x7fff_ffff)]);
+        encode_settings_ack(&mut written);
+        for out in [&mut written, &mut expected] {
+            encode_frame(out, Kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]);
+            encode_frame(out, Kind::DATA, 0, 1, &[7; 40]);
+            encode_frame(out, Kind::DATA, 0, 1, &[]);
+        }
+        // It merged the acknowledgements of two SETTINGS, so one is owed for ever.
+        (written, expected)
+    }
+
+    /// A socket that takes so many bytes at a time and is full every other time.
+    #[test]
+    fn short_writes_lose_nothing_and_repeat_nothing() {
+        let (written, expected) = frames();
+        for size in 1..=written.len() {
+            for piece in [1, 3, 9, 16, written.len()] {
+                let ledger = BackendLedger::new(Greeting::default(), 2);
+                let mut outbound = Outbound::new(ledger, Arc::default());
+                let (mut wire, mut is_full) = (Vec::new(), false);
+                let mut socket = |bytes: &[u8]| {
+                    is_full = !is_full;
+                    if is_full {
+                        return Poll::Pending;
+                    }
+                    let n = bytes.len().min(size);
+                    wire.extend_from_slice(&bytes[..n]);
+                    Poll::Ready(Ok(n))
+                };
+                for mut rest in written.chunks(piece) {
+                    while !rest.is_empty() {
+                        if let Poll::Ready(accepted) = outbound.poll_write(rest, &mut socket) {
+                            rest = &rest[accepted.expect("the socket has no errors")..];
+                        }
+                    }
+                }
+                outbound.finish();
+                while outbound.poll_flush(&mut socket).is_pending() {}
+                assert_eq!(wire, expected, "{size} bytes at a time of writes of {piece}");
+            }
         }
     }
 }

@@ -12,16 +12,8 @@ use crate::support::drive::{play, tell, Cuts, Ending};
 use crate::support::ledgers::without_first_ack;
 use crate::support::ms;
 use crate::support::scene::Scene;
-use crate::support::strategies::{apply, cuts, say, Say, ACK};
+use crate::support::strategies::{apply, bystander, cuts, say, say_at_once, Say, ACK};
 use crate::support::terms::Term;
-
-/// What a client may send around its request that the mux neither answers nor takes out. What would only be malformed ahead
-/// of the request is left to the tests of what is malformed.
-fn bystander() -> impl Strategy<Value = Say> {
-    say().prop_filter("answered, taken out, or out of bounds", |say| {
-        !matches!(say, Say::Ping(_) | Say::Ack | Say::MalformedAck(_) | Say::Settings(_) | Say::Pause(_))
-    })
-}
 
 #[derive(Clone, Debug)]
 enum Item {
@@ -78,7 +70,7 @@ proptest! {
     /// D-7: whoever was not spoken to is replayed byte for byte, ACKs and PINGs and all.
     #[test]
     fn without_a_greeting_every_byte_goes_through(
-        says in vec(say().prop_filter("no silence", |say| !matches!(say, Say::Pause(_))), 0..8),
+        says in vec(say_at_once(), 0..8),
         cuts in cuts(),
     ) {
         let client = says.iter().fold(Client::http2().settings(&[]), apply).headers(1, GET);

@@ -41,7 +41,6 @@ pub(crate) enum Say {
         shape: Shape,
         is_plain: bool,
     },
-    Raw(Vec<u8>),
     Pause(Duration),
 }
 
@@ -96,7 +95,6 @@ pub(crate) fn apply(script: Script, say: &Say) -> Script {
             }
             script.block(*stream, &block, shape)
         }
-        Say::Raw(bytes) => script.raw(bytes),
         Say::Pause(by) => script.pause(*by),
     }
 }
@@ -131,21 +129,32 @@ fn head(streams: &'static [u32]) -> impl Strategy<Value = Say> {
     )
 }
 
-/// What may stand around the first request.
-pub(crate) fn say() -> impl Strategy<Value = Say> {
+/// What the mux neither answers nor takes out.
+pub(crate) fn bystander() -> impl Strategy<Value = Say> {
     prop_oneof![
-        2 => entries().prop_map(Say::Settings),
-        5 => Just(Say::Ack),
-        1 => any::<bool>().prop_map(Say::MalformedAck),
-        4 => any::<u8>().prop_map(Say::Ping),
         1 => Just(Say::Pong),
         2 => Just(Say::Priority),
         2 => Just(Say::WindowUpdate),
         2 => vec(any::<u8>(), 0..20).prop_map(Say::Unknown),
         1 => Just(Say::GoAway),
         2 => any::<bool>().prop_map(Say::Data),
-        6 => pause().prop_map(Say::Pause),
     ]
+}
+
+/// What may stand around the first request, without a pause.
+pub(crate) fn say_at_once() -> impl Strategy<Value = Say> {
+    prop_oneof![
+        10 => bystander(),
+        2 => entries().prop_map(Say::Settings),
+        5 => Just(Say::Ack),
+        1 => any::<bool>().prop_map(Say::MalformedAck),
+        4 => any::<u8>().prop_map(Say::Ping),
+    ]
+}
+
+/// What may stand around the first request.
+pub(crate) fn say() -> impl Strategy<Value = Say> {
+    prop_oneof![22 => say_at_once(), 6 => pause().prop_map(Say::Pause)]
 }
 
 /// Conversations over HTTP/2: mostly legal, with any pauses, even inside frames.

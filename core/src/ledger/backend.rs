@@ -77,6 +77,11 @@ impl BackendLedger {
         self.owed
     }
 
+    /// The bytes of an unfinished frame head that are held back, fewer than nine.
+    pub fn held_head(&self) -> usize {
+        self.walk.held().len()
+    }
+
     /// What became of the backend's first SETTINGS.
     pub const fn reconciled(&self) -> Reconciled {
         self.reconciled
@@ -87,6 +92,10 @@ impl BackendLedger {
     pub fn pull<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Piece<'_, 'c>> {
         loop {
             if chunk.is_empty() {
+                if self.missing == 0 {
+                    // What was returned last has gone on.
+                    self.first = Vec::new();
+                }
                 return None;
             }
             if self.missing > 0 {
