@@ -75,20 +75,22 @@ impl<L: Listener> Mux<L> {
         self.slot()
     }
 
-    /// Where connections go that every route has refused. Without it they are refused in their own protocol.
+    /// Where connections go that every route has refused. Without it they are refused in their own protocol. There is one: a
+    /// second call takes the place of the first, whose [`Incoming`] then gets nothing.
     pub fn otherwise(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.otherwise(name.into());
         self.slot()
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). There is one, as with [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.on_timeout(name.into());
         self.slot()
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
+    /// There is one, as with [`otherwise`](Self::otherwise).
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         self.plan.server_first(name.into(), after);
         self.slot()
