@@ -20,6 +20,8 @@ mod laws;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod purity;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;
