@@ -42,3 +42,15 @@ pub use oneport_core::{
 pub use registry::Undecided;
 #[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
 pub use stats::{Counters, Report, Tally, TallyKey};
+
+/// The README's examples compile.
+#[cfg(all(
+    doctest,
+    feature = "tokio",
+    feature = "tonic",
+    feature = "axum",
+    feature = "smol",
+    feature = "std"
+))]
+#[doc = include_str!("../../README.md")]
+mod readme {}
