@@ -6,6 +6,8 @@ mod adapters;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod flights;
@@ -17,6 +19,8 @@ mod http1;
 mod laws;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod purity;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod pump;
 mod socket;
 
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -185,7 +186,13 @@ async fn deliver(mut incoming: Incoming<Socket>, backend: Backend, most: usize, 
                     drop(place);
                     match connected {
                         Ok(socket) => carry(arrival, socket, carrier).await,
-                        Err(error) => arrival.refuse_with(Reason::BackendDown, format!("{address}: {error}")),
+                        Err(error) => {
+                            let reason = match error.kind() {
+                                io::ErrorKind::TimedOut => Reason::DeliveryTimeout,
+                                _ => Reason::BackendDown,
+                            };
+                            arrival.refuse_with(reason, format!("{address}: {error}"));
+                        }
                     }
                 });
             }

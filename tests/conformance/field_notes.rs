@@ -120,7 +120,7 @@ fn connections_do_not_share_state() {
     );
     let config = Arc::new(Config::default());
     let now = Instant::now();
-    let mut machine = || MuxMachine::new(routes.clone(), config.clone(), now);
+    let machine = || MuxMachine::new(routes.clone(), config.clone(), now);
     let (mut call, mut hello, mut broken) = (machine(), machine(), machine());
     let call_bytes = Client::http2().settings(&[]).headers(1, GRPC_CALL).bytes();
     let hello_bytes = Hello::to("a.example").encode();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oneport_core::testing::{literals, Client, End, Hello, Script, Shape, GET, GRPC_CALL};
 use oneport_core::wire::frame::Kind;
-use oneport_core::{Outcome, Phase, Reason};
+use oneport_core::{Outcome, Output, Phase, Reason};
 use proptest::prelude::*;
 
 use crate::support::drive::{play, tell, Cuts, Player, Seen};
@@ -13,7 +13,7 @@ use crate::support::model::{expect, PREFACE};
 use crate::support::scene::{Scene, To};
 use crate::support::strategies::{cuts, scene};
 use crate::support::terms::Term;
-use crate::support::words::Word;
+use crate::support::words::{parse, Word};
 use crate::support::{ms, s};
 
 fn http2() -> Script {
@@ -70,7 +70,7 @@ fn the_end_may_come_at_every_offset() {
                         assert_eq!(seen.said(), [], "{what} cut at {cut}");
                     }
                     (_, Some(_)) => {
-                        assert!(cut == len || !is_http2, "{what} cut at {cut}: decided too early")
+                        assert!(cut == len || !is_http2, "{what} cut at {cut}: decided too early");
                     }
                     // An HTTP/2 client without a complete request has left, and no backend is touched.
                     (_, None) => assert!(
@@ -278,7 +278,7 @@ fn refusals_speak_the_clients_language() {
     let none: [Term; 0] = [];
     assert_eq!(refused([Term::Tls], raw(b"GET / HTTP/1.0\r\n\r\n")).said(), http1(404));
     assert_eq!(refused([Term::Tls], raw(b"GET / HTTP/1.0\r\n\0")).said(), http1(400));
-    assert_eq!(refused([Term::Tls], raw(b"GET / HTTP/1.0\r\nHost: a")).said(), http1(400));
+    assert_eq!(refused([Term::Tls], raw(b"GET / HTTP/1.0\r\nHost: a")).said(), http1(408));
     assert_eq!(refused([Term::Path("/x")], raw(b"GET /y HTTP/1.1\r\n\r\n")).said(), http1(404));
     assert_eq!(
         refused([Term::Grpc, Term::HeaderIs("a", "b")], raw(b"GET / HTTP/1.1\r\nHo")).said(),
@@ -405,6 +405,34 @@ fn shutdown_ends_what_is_undecided() {
     assert_eq!(ended(&Client::http2()), [settings(), goaway(0, 0)]);
     assert_eq!(ended(&http2()), [settings(), Word::SettingsAck, goaway(0, 0)]);
     assert_eq!(ended(&http2().pause(s(60))), [settings(), Word::SettingsAck, goaway(0, 0)]);
+}
+
+/// A verdict that was not delivered when the listener shuts down: answered, if there is a request to answer.
+#[test]
+fn shutdown_answers_what_waits_for_its_route() {
+    let ended = |routes: Vec<Term>, client: Script| {
+        let mut player = Player::new(&Scene::new(routes, client.clone()));
+        if !player.is_over() {
+            player.input(&client.bytes());
+        }
+        let now = player.instant();
+        let mut machine = player.into_handover().shut_down();
+        let mut out = Vec::new();
+        loop {
+            match machine.poll_output() {
+                Output::Write(reply) => reply.encode(&mut out),
+                Output::Closed(outcome) => break assert_eq!(outcome, Outcome::Shutdown),
+                other => panic!("{other:?} at {now:?}"),
+            }
+        }
+        parse(&out)
+    };
+    let unavailable = Word::Response { stream: 1, status: "200".into(), grpc: Some("14".into()) };
+    let call = ended(vec![Term::Grpc], http2().headers(1, GRPC_CALL));
+    assert_eq!(call, [settings(), Word::SettingsAck, unavailable, goaway(1, 0)]);
+    assert_eq!(ended(vec![Term::Http1], Client::silent().raw("GET / HTTP/1.1\r\n")), http1(503));
+    assert_eq!(ended(vec![Term::Http2], Client::http2()), [settings(), goaway(0, 0)]);
+    assert_eq!(ended(vec![Term::Any], Client::silent()), []);
 }
 
 /// One that has to go because there are too many: refused, with GOAWAY(NO_ERROR, last stream 0) where it speaks HTTP/2.

@@ -100,14 +100,14 @@ impl World {
         }
         let bytes: Vec<u8> = self.pipes[pipe].drain(..n).collect();
         match pipe {
-            CLIENT_TO_MUX => self.from_client(&bytes),
+            CLIENT_TO_MUX => self.take_from_client(&bytes),
             MUX_TO_CLIENT => self.client.receive(&bytes),
             MUX_TO_BACKEND => self.backend.receive(&bytes),
-            _ => self.from_backend(&bytes),
+            _ => self.take_from_backend(&bytes),
         }
     }
 
-    fn from_client(&mut self, bytes: &[u8]) {
+    fn take_from_client(&mut self, bytes: &[u8]) {
         match &mut self.mux {
             Mux::Undecided(machine) => {
                 machine.handle_input(bytes, self.now);
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    fn from_backend(&mut self, bytes: &[u8]) {
+    fn take_from_backend(&mut self, bytes: &[u8]) {
         let Mux::Routed { to_client, .. } = &mut self.mux else { panic!("no backend yet") };
         let mut chunk = bytes;
         while let Some(piece) = to_client.pull(&mut chunk) {

@@ -2,7 +2,7 @@
 
 use oneport_core::Fact;
 
-use super::terms::Request;
+use super::terms::{Fields, Request};
 
 /// Why reading ends early.
 enum Stop {
@@ -106,7 +106,7 @@ impl Reader<'_> {
         Ok((method, target))
     }
 
-    fn fields(&mut self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Stop> {
+    fn fields(&mut self) -> Result<Fields, Stop> {
         let mut fields = Vec::new();
         loop {
             let mut byte = self.next()?;

@@ -133,7 +133,7 @@ pub(crate) fn walk(
     loop {
         let Some(head) = bytes.get(at..at + HEAD_LEN) else { return out };
         let (length, kind, flags, stream) = (length_of(head), head[3], head[4], stream_of(head));
-        if let Err(settled) = admit(&out, block.as_ref(), config, (length, kind, flags, stream)) {
+        if let Some(settled) = admit(&out, block.as_ref(), config, (length, kind, flags, stream)) {
             out.settled = Some((at + HEAD_LEN, settled));
             return out;
         }
@@ -206,15 +206,15 @@ pub(crate) fn walk(
     }
 }
 
-/// What can be said of a frame by its head.
+/// What is wrong with a frame, as far as its head tells.
 fn admit(
     walk: &Walk,
     block: Option<&Block>,
     config: &Config,
     (length, kind, flags, stream): (usize, u8, u8, u32),
-) -> Result<(), Settled> {
-    let wrong = |code| Err(Settled::Malformed(code));
-    let beyond = |bound| Err(Settled::Exceeded(bound));
+) -> Option<Settled> {
+    let wrong = |code| Some(Settled::Malformed(code));
+    let beyond = |bound| Some(Settled::Exceeded(bound));
     if length > config.max_frame_size as usize {
         return beyond(Bound::FrameSize);
     }
@@ -226,7 +226,7 @@ fn admit(
         } else if block.bytes.len() + length > config.max_header_block {
             beyond(Bound::HeaderBlock)
         } else {
-            Ok(())
+            None
         };
     }
     let is_ack = flags & 1 != 0;
@@ -241,7 +241,7 @@ fn admit(
             } else if walk.settings == config.max_settings as usize {
                 beyond(Bound::Settings)
             } else {
-                Ok(())
+                None
             }
         }
         _ if walk.settings == 0 => wrong(PROTOCOL_ERROR),
@@ -250,7 +250,7 @@ fn admit(
         PING if stream != 0 => wrong(PROTOCOL_ERROR),
         PING if length != 8 => wrong(FRAME_SIZE_ERROR),
         HEADERS if stream % 2 == 0 => wrong(PROTOCOL_ERROR),
-        _ => Ok(()),
+        _ => None,
     }
 }
 

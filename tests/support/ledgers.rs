@@ -26,10 +26,8 @@ pub(crate) fn return_of(greeting: &Greeting, acks: u32, stream: &[u8]) -> (Vec<u
     let mut out = Vec::new();
     let mut owed = acks;
     let mut is_first = true;
-    let mut frames = frames.into_iter();
-    let mut left = rest;
     let mut at = 0;
-    while let Some(frame) = frames.next() {
+    for frame in frames {
         at += frame.bytes.len();
         if frame.is_settings_ack() && owed > 0 {
             owed -= 1;
@@ -50,10 +48,10 @@ pub(crate) fn return_of(greeting: &Greeting, acks: u32, stream: &[u8]) -> (Vec<u
         }
     }
     // Half a frame at the end. Its head may already say that this is no HTTP/2.
-    if is_first && left.len() >= 9 && left[3] != 4 {
+    if is_first && rest.len() >= 9 && rest[3] != 4 {
         owed = 0;
     }
-    out.append(&mut core::mem::take(&mut left).to_vec());
+    out.extend_from_slice(rest);
     (out, owed)
 }
 

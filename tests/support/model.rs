@@ -10,7 +10,7 @@ use oneport_core::{Bound, Fact, Outcome, Phase, Reason, Verdict};
 
 use super::drive::{Ending, Seen};
 use super::http1;
-use super::http2::{frames, walk, Answer, Greeted, Settled, Walk, PREFACE_LEN};
+use super::http2::{walk, Answer, Greeted, Settled, Walk, PREFACE_LEN};
 use super::ledgers::without_first_ack;
 use super::scene::{Scene, To};
 use super::terms::{Known, Request};
@@ -373,8 +373,11 @@ impl<'a> Model<'a> {
             let status = match reason {
                 None => 408,
                 Some(Reason::TooLarge(_)) => 431,
-                Some(_) if look.known.request.is_present() => 404,
-                Some(_) => 400,
+                Some(_) => match look.known.request {
+                    Fact::Present(_) => 404,
+                    Fact::Absent => 400,
+                    Fact::Unknown => 408,
+                },
             };
             let is_head = matches!(&look.known.line, Fact::Present((method, _)) if method == b"HEAD");
             return vec![Word::Http1 { status, has_body: !is_head }];
@@ -448,9 +451,4 @@ fn finished(known: Known) -> Known {
         is_final: true,
         ..known
     }
-}
-
-/// The frames of an opening behind its preface, for tests that look for one.
-pub(crate) fn frames_of(opening: &[u8]) -> Vec<super::http2::Frame<'_>> {
-    opening.strip_prefix(PREFACE).map_or_else(Vec::new, |rest| frames(rest).0)
 }

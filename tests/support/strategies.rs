@@ -41,7 +41,6 @@ pub(crate) enum Say {
         shape: Shape,
         is_plain: bool,
     },
-    Raw(Vec<u8>),
     Pause(Duration),
 }
 
@@ -96,7 +95,6 @@ pub(crate) fn apply(script: Script, say: &Say) -> Script {
             }
             script.block(*stream, &block, shape)
         }
-        Say::Raw(bytes) => script.raw(bytes),
         Say::Pause(by) => script.pause(*by),
     }
 }

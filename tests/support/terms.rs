@@ -4,6 +4,9 @@ use oneport_core::matchers::{self, TlsVersion};
 use oneport_core::wire::tls::OwnedHello;
 use oneport_core::{Fact, Matcher, Verdict};
 
+/// Names and values of field lines.
+pub(crate) type Fields = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A request as the model knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -13,11 +16,11 @@ pub(crate) struct Request {
     pub(crate) target: Vec<u8>,
     pub(crate) authority: Option<Vec<u8>>,
     pub(crate) protocol: Option<Vec<u8>>,
-    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) fields: Fields,
 }
 
 impl Request {
-    pub(crate) fn http1(method: &[u8], target: &[u8], fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+    pub(crate) fn http1(method: &[u8], target: &[u8], fields: Fields) -> Self {
         let absolute = target.strip_prefix(b"http://").map(|rest| {
             let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
             rest[..end].to_vec()
@@ -103,10 +106,10 @@ pub(crate) struct Known {
 /// A matcher.
 #[derive(Clone, Debug)]
 pub(crate) enum Term {
-    All(Vec<Term>),
+    All(Vec<Self>),
     Alpn(&'static str),
     Any,
-    AnyOf(Vec<Term>),
+    AnyOf(Vec<Self>),
     Authority(&'static str),
     /// A closure over the bytes: the byte at this place is this one.
     ByteAt(usize, u8),
@@ -120,7 +123,7 @@ pub(crate) enum Term {
     Http1Method,
     Http2,
     Method(&'static str),
-    Not(Box<Term>),
+    Not(Box<Self>),
     Path(&'static str),
     PathPrefix(&'static str),
     Postgres,

@@ -10,37 +10,59 @@ use std::time::Duration;
 
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
 
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::context::Journey;
+use crate::context::{Journey, Lingering};
 use crate::registry::{Signal, Ticket};
 
 /// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
 const READ_SIZE: usize = 16 * 1024;
 
 /// Decides where an accepted connection goes, and takes it there.
+///
+/// Thousands of tasks may wait here, each as large as all that can ever be in it: what comes after the verdict is in boxes.
 pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slots<T>>) {
     let machine = journey.shared.machine(journey.accepted);
     let ticket = journey.shared.registry.enter(journey.accepted);
-    let handover = match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
-        End::Routed(handover) => *handover,
+    match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
         End::Closed { outcome, greeted, has_said } => {
             journey.greeted |= greeted;
-            return close(io, journey, ticket, outcome, has_said).await;
+            close(io, journey, ticket, outcome, has_said).await;
         }
-    };
-    journey.decided(&handover, now());
-    ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
-    let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
-    drop(slots);
-    let Some(slot) = slot else {
-        return refuse(io, handover, journey, ticket, Reason::BackendDown).await;
-    };
+        End::Routed(handover) => {
+            journey.decided(&handover, now());
+            ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
+            let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
+            drop(slots);
+            match slot.map(Sender::try_reserve_owned) {
+                Some(Ok(permit)) if ticket.park() => {
+                    permit.send(Arrival::new(io, handover, journey, ticket));
+                }
+                Some(Ok(_)) => refuse(io, handover, journey, ticket, Reason::Overload).await,
+                Some(Err(TrySendError::Full(slot))) => {
+                    Box::pin(deliver(io, handover, journey, ticket, slot)).await;
+                }
+                Some(Err(TrySendError::Closed(_))) | None => {
+                    refuse(io, handover, journey, ticket, Reason::BackendDown).await;
+                }
+            }
+        }
+    }
+}
 
-    // While it waits for a place, it counts as undecided, and can be told to go.
+/// Waits for a place in a full backlog. Meanwhile the connection counts as undecided, and can be told to go.
+async fn deliver<T: Io>(
+    io: T,
+    handover: Handover<usize>,
+    journey: Journey,
+    ticket: Ticket,
+    slot: Sender<Arrival<T>>,
+) {
     let until = Instant::now() + journey.shared.limits.delivery_deadline;
     let mut reserve = pin!(timeout_at(until, slot.reserve()));
     let place = poll_fn(|cx| match ticket.poll_signal(cx) {
@@ -53,25 +75,22 @@ pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slo
         }),
     });
     match place.await {
-        Ok(permit) => {
-            ticket.park();
-            permit.send(Arrival::new(io, handover, journey, ticket));
-        }
+        Ok(permit) if ticket.park() => permit.send(Arrival::new(io, handover, journey, ticket)),
+        Ok(_) => refuse(io, handover, journey, ticket, Reason::Overload).await,
         Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
         Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
     };
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
-pub(super) async fn refuse<T: Io>(
+pub(super) fn refuse<T: Io>(
     io: T,
     handover: Handover<usize>,
     journey: Journey,
     ticket: Ticket,
     reason: Reason,
-) {
-    let machine = handover.refuse(reason, now());
-    dismiss(io, machine, journey, ticket).await;
+) -> Pin<Box<impl Future<Output = ()> + Send>> {
+    Box::pin(dismiss(io, handover.refuse(reason, now()), journey, ticket))
 }
 
 /// Says what a machine that does not route any more has to say, and ends the connection.
@@ -86,7 +105,7 @@ async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Jour
 /// How the machine's part ends.
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
-    Routed(Box<Handover<usize>>),
+    Routed(Handover<usize>),
 }
 
 /// What an undecided connection waits for.
@@ -156,7 +175,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                     Event::Timeout => machine.handle_timeout(now()),
                 }
             }
-            Output::Routed(handover) => return End::Routed(Box::new(handover)),
+            Output::Routed(handover) => return End::Routed(handover),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -192,16 +211,20 @@ fn poll_write_all<T: AsyncWrite + Unpin>(
 
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
 /// would reset the connection and destroy what was written.
-async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
+async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
     let shared = journey.shared.clone();
     journey.end(outcome, now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| shared.linger()).flatten() else { return };
-    let until = Instant::now() + shared.limits.linger;
+    if let Some(place) = lingers.then(|| shared.linger()).flatten() {
+        Box::pin(linger(io, shared.limits.linger, shared.limits.linger_bytes, place)).await;
+    }
+}
+
+async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
+    let until = Instant::now() + time;
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
-    let mut left = shared.limits.linger_bytes;
-    let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut left))).await;
+    let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut bytes))).await;
 }
 
 /// Reads and forgets until the client ends its side, or `left` bytes are used up.
@@ -225,4 +248,19 @@ fn set_deadline(sleep: Pin<&mut Sleep>, deadline: Instant) {
 
 fn now() -> std::time::Instant {
     Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection costs while it waits is what this future is large, beside the machine's box.
+    #[test]
+    fn a_waiting_task_is_small() {
+        fn future_size<A, B, C, O>(_: fn(A, B, C) -> O) -> usize {
+            size_of::<O>()
+        }
+        let size = future_size(drive::<tokio::net::TcpStream>);
+        assert!(size <= 1_024, "{size} bytes");
+    }
 }

@@ -17,7 +17,7 @@ use crate::routes::Why;
 /// client's own protocol. Until then nothing more should be read from the client.
 #[derive(Debug)]
 pub struct Handover<R> {
-    live: Live<R>,
+    live: Box<Live<R>>,
     why: Why,
 }
 
@@ -36,7 +36,7 @@ pub struct Parts {
 }
 
 impl<R> Handover<R> {
-    pub(super) const fn new(live: Live<R>, why: Why) -> Self {
+    pub(super) const fn new(live: Box<Live<R>>, why: Why) -> Self {
         Self { live, why }
     }
 
@@ -85,7 +85,7 @@ impl<R> Handover<R> {
 
     /// What the backend gets.
     pub fn into_parts(self) -> Parts {
-        let mut live = self.live;
+        let mut live = *self.live;
         let mut to_backend = ClientLedger::new(live.owed_acks());
         if !to_backend.is_transparent() {
             // Behind the last whole frame that the mux has looked at, the acknowledgement may have come already.

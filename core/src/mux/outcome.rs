@@ -46,7 +46,7 @@ impl Phase {
 pub enum Reason {
     /// The route's server can not be reached or does not take connections any more.
     BackendDown,
-    /// The route did not take the connection in time: its backlog stayed full.
+    /// The route did not take the connection in time: its backlog stayed full, or its backend was slow to connect.
     DeliveryTimeout,
     /// The route leads to refusal.
     Forbidden,

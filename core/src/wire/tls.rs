@@ -144,10 +144,9 @@ impl HelloReader {
     }
 
     fn step_fragment(&mut self, available: &[u8]) {
-        // The message's own header first: its length may settle everything, and then nothing behind it was needed.
-        let own_header = MESSAGE_HEADER.saturating_sub(self.grammar.position());
-        let available =
-            if own_header > 0 { available.get(..own_header).unwrap_or(available) } else { available };
+        // The message's own header byte by byte: each byte of its length may settle everything, and then none behind it was needed.
+        let in_own_header = self.grammar.position() < MESSAGE_HEADER;
+        let available = if in_own_header { available.get(..1).unwrap_or(available) } else { available };
         let used = self.grammar.push(available);
         self.at += used;
         self.fragment = self.fragment.saturating_sub(used);
