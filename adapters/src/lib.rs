@@ -5,9 +5,9 @@
 //!
 //! | module | feature | connections are |
 //! |---|---|---|
-//! | [`mod@tokio`] | `tokio` (default) | `tokio::io::{AsyncRead, AsyncWrite}`; with the features `tonic` and `axum` they plug into both |
-//! | [`smol`] | `smol` | `futures_io::{AsyncRead, AsyncWrite}`, for smol and any other executor, on async-io |
-//! | [`mod@std`] | `std` (implies `smol`) | `std::io::{Read, Write}`, blocking |
+//! | `tokio` | `tokio` (default) | `tokio::io::{AsyncRead, AsyncWrite}`; with the features `tonic` and `axum` they plug into both |
+//! | `smol` | `smol` | `futures_io::{AsyncRead, AsyncWrite}`, for smol and any other executor, on async-io |
+//! | `std` | `std` (implies `smol`) | `std::io::{Read, Write}`, blocking |
 //!
 //! What decides is the pure machine of [`oneport_core`], re-exported here; [`matchers`] has the vocabulary.
 
