@@ -48,13 +48,16 @@ async fn until(mut holds: impl FnMut() -> bool) {
 fn tell(mux: Mux<Async<TcpListener>>, story: impl Future<Output = ()>) {
     smol::block_on(smol::future::or(
         async {
-            let serving = async { Some(mux.serve().await) };
+            let serving = async {
+                mux.serve().await;
+                "serving ended by itself"
+            };
             let deadline = async {
                 Timer::after(Duration::from_secs(20)).await;
-                None
+                "the story does not end"
             };
             let ended = smol::future::or(serving, deadline).await;
-            panic!("serving ended by itself, or the story does not end: {ended:?}");
+            panic!("{ended}");
         },
         story,
     ));
