@@ -87,6 +87,7 @@ pub(crate) struct Shared {
 }
 
 /// A place among the refusals in progress.
+#[derive(Debug)]
 pub(crate) struct Lingering(Arc<Shared>);
 
 impl Drop for Lingering {
@@ -111,7 +112,8 @@ impl Shared {
     }
 }
 
-/// One connection's way from accepting to its outcome.
+/// One connection's way from accepting to its outcome. One that is dropped half way (with the executor that it was on, or because a
+/// closure of the user panicked) ends as by shutdown: each accepted connection has an outcome.
 #[derive(Debug)]
 pub(crate) struct Journey {
     pub(crate) shared: Arc<Shared>,
@@ -123,12 +125,22 @@ pub(crate) struct Journey {
     pub(crate) route: Option<Arc<str>>,
     /// What the server of the route said when it did not take the connection.
     pub(crate) detail: Option<String>,
+    has_ended: bool,
 }
 
 impl Journey {
     pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
         shared.stats.accepted();
-        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None, detail: None }
+        Self {
+            shared,
+            addresses,
+            accepted,
+            time_to_verdict: None,
+            greeted: false,
+            route: None,
+            detail: None,
+            has_ended: false,
+        }
     }
 
     /// The verdict is there.
@@ -139,17 +151,32 @@ impl Journey {
     }
 
     /// The journey ends: exactly once per connection.
-    pub(crate) fn end(self, outcome: Outcome, now: Instant) -> ConnectionInfo {
-        let Self { shared, addresses, accepted, time_to_verdict, greeted, route, detail } = self;
-        shared.stats.ended(&Report {
-            addresses: &addresses,
+    pub(crate) fn end(mut self, outcome: Outcome, now: Instant) -> ConnectionInfo {
+        self.report(outcome, now);
+        let addresses = core::mem::replace(&mut self.addresses, Addresses::UNKNOWN);
+        ConnectionInfo { addresses, route: self.route.take(), greeted: self.greeted }
+    }
+
+    fn report(&mut self, outcome: Outcome, now: Instant) {
+        self.has_ended = true;
+        self.shared.stats.ended(&Report {
+            addresses: &self.addresses,
             outcome,
-            route: route.as_deref(),
-            greeted,
-            detail: detail.as_deref(),
-            time_to_verdict: time_to_verdict.unwrap_or_else(|| now.saturating_duration_since(accepted)),
+            route: self.route.as_deref(),
+            greeted: self.greeted,
+            detail: self.detail.as_deref(),
+            time_to_verdict: self
+                .time_to_verdict
+                .unwrap_or_else(|| now.saturating_duration_since(self.accepted)),
         });
-        ConnectionInfo { addresses, route, greeted }
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.report(Outcome::Shutdown, Instant::now());
+        }
     }
 }
 

@@ -6,26 +6,38 @@
 //! | module | feature | connections are |
 //! |---|---|---|
 //! | [`mod@tokio`] | `tokio` (default) | `tokio::io::{AsyncRead, AsyncWrite}`; with the features `tonic` and `axum` they plug into both |
-//! | [`smol`] | `smol` | `futures_io::{AsyncRead, AsyncWrite}`, for smol and all else on async-io |
-//! | [`mod@std`] | `std` | `std::io::{Read, Write}`, blocking |
+//! | [`smol`] | `smol` | `futures_io::{AsyncRead, AsyncWrite}`, for smol and any other executor, on async-io |
+//! | [`mod@std`] | `std` (implies `smol`) | `std::io::{Read, Write}`, blocking |
 //!
 //! What decides is the pure machine of [`oneport_core`], re-exported here; [`matchers`] has the vocabulary.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod accept;
 mod address;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(feature = "smol")]
+mod backlog;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod context;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod inbound;
 mod limits;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod outbound;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod owed;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod parcel;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod registry;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(feature = "smol")]
+pub mod smol;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod stats;
+#[cfg(feature = "std")]
+pub mod std;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -35,7 +47,9 @@ pub use oneport_core::{
     self as core, ledger, matchers, Bound, Config, Fact, Facts, Greeting, GreetingError, HttpVersion,
     Matcher, Opening, Outcome, Phase, Reason, Request, Verdict, Why,
 };
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(any(feature = "tokio", feature = "smol"))]
+pub use owed::StillOwed;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 pub use registry::Undecided;
-#[cfg(any(feature = "tokio", feature = "smol", feature = "std"))]
+#[cfg(any(feature = "tokio", feature = "smol"))]
 pub use stats::{Counters, Report, Tally, TallyKey};

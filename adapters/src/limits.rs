@@ -16,7 +16,8 @@ pub struct Limits {
     pub undecided: usize,
     /// Greeted HTTP/2 connections without a request: idle gRPC channels. Default 16,384.
     pub idle: usize,
-    /// Bytes held for the openings of all undecided connections. Default 32 MiB.
+    /// Bytes held for the openings of all undecided connections, and as many again for those that wait for their servers. Default
+    /// 32 MiB.
     pub opening_bytes: usize,
     /// Per route, connections that are decided and that its server has not taken. Default 1,024.
     pub backlog: usize,

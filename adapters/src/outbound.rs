@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{ready, Poll};
+use std::task::{ready, Context, Poll, Wake, Waker};
 
 use oneport_core::ledger::{BackendLedger, Piece, Reconciled};
 use oneport_core::wire::frame::HEAD_LEN;
@@ -15,6 +15,8 @@ pub(crate) struct Outbound {
     /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or (the rest of) the head of a frame. Payload is never
     /// here.
     pending: Vec<u8>,
+    /// Who waits for `pending` to be written.
+    writer: Option<Waker>,
     /// Where a backend that does not speak HTTP/2 is counted; `None` once that is known.
     stats: Option<Arc<Stats>>,
 }
@@ -22,7 +24,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(ledger: BackendLedger, stats: Arc<Stats>) -> Self {
         let stats = (ledger.reconciled() == Reconciled::NotYet).then_some(stats);
-        Self { ledger, pending: Vec::new(), stats }
+        Self { ledger, pending: Vec::new(), writer: None, stats }
     }
 
     /// Whether writes go straight to the socket.
@@ -48,6 +50,23 @@ impl Outbound {
         }
         self.pending = Vec::new();
         Poll::Ready(Ok(()))
+    }
+
+    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
+    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
+        self.writer = (answer.is_pending() && self.has_pending()).then(|| cx.waker().clone());
+        answer
+    }
+
+    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
+    /// this, the other half of a split connection, which waits to write, would be forgotten.
+    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
+        match &self.writer {
+            Some(writer) if !writer.will_wake(cx.waker()) => {
+                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
+            }
+            _ => cx.waker().clone(),
+        }
     }
 
     /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
@@ -132,12 +151,21 @@ impl Outbound {
     }
 }
 
+struct Both([Waker; 2]);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.0.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use oneport_core::wire::frame::{encode_frame, Kind};
     use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
     use oneport_core::Greeting;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A server's first frames, and what a greeted client is to see of them.
     fn frames() -> (Vec<u8>, Vec<u8>) {
@@ -153,6 +181,35 @@ mod tests {
         }
         // It merged the acknowledgements of two SETTINGS, so one is owed for ever.
         (written, expected)
+    }
+
+    /// A socket remembers one waker for writing. The reading half, when it pushes, must not make it forget the writing half.
+    #[test]
+    fn a_reader_that_pushes_wakes_the_writer_too() {
+        struct Flag(AtomicBool);
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(false))));
+        let [writer, reader] = flags.clone().map(Waker::from);
+        let (writer, reader) = (Context::from_waker(&writer), Context::from_waker(&reader));
+
+        let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+        // The SETTINGS are accepted and can not be written; then the writer waits.
+        assert!(matches!(outbound.poll_write(&frames().0, |_| Poll::Pending), Poll::Ready(Ok(1..))));
+        assert!(outbound.has_pending());
+        let flush = outbound.poll_flush(|_| Poll::Pending);
+        assert!(outbound.answered(flush, &writer).is_pending());
+        outbound.reader(&reader).wake();
+        assert!(flags.iter().all(|flag| flag.0.swap(false, Ordering::Relaxed)));
+
+        // Nobody waits any more.
+        let flush = outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())));
+        assert!(outbound.answered(flush, &writer).is_ready());
+        outbound.reader(&reader).wake();
+        assert_eq!(flags.map(|flag| flag.0.load(Ordering::Relaxed)), [false, true]);
     }
 
     /// A socket that takes so many bytes at a time and is full every other time.

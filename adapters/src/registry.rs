@@ -43,7 +43,7 @@ struct Entry {
     bytes: usize,
     waker: Option<Waker>,
     signal: Option<Signal>,
-    /// Decided and with its route: what it holds counts, but it is not the registry's to end.
+    /// Decided and with its route: not the registry's to end.
     is_parked: bool,
 }
 
@@ -59,6 +59,7 @@ struct Inner {
     order: [BTreeSet<(Instant, usize)>; CLASSES],
     bytes: usize,
     parked: usize,
+    parked_bytes: usize,
     is_shut_down: bool,
 }
 
@@ -100,6 +101,7 @@ impl Registry {
             order: Default::default(),
             bytes: 0,
             parked: 0,
+            parked_bytes: 0,
             is_shut_down: false,
         })))
     }
@@ -155,6 +157,7 @@ impl Registry {
     }
 
     /// Whether every connection has left or has reached its route.
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
         inner.free.len() + inner.parked == inner.entries.len()
@@ -205,6 +208,8 @@ impl Ticket {
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
         if core::mem::take(&mut entry.is_parked) {
             inner.parked -= 1;
+            inner.parked_bytes -= entry.bytes;
+            entry.bytes = 0;
         }
         if entry.signal.is_some() {
             return;
@@ -218,13 +223,23 @@ impl Ticket {
         inner.make_room(now).into_iter().for_each(Waker::wake);
     }
 
-    /// The connection has reached its route: it is not undecided any more, and what it holds still counts.
-    pub(crate) fn park(&self) {
+    /// The connection has reached its route: it is not undecided any more, and what it holds counts among what waits for servers,
+    /// which has a bound of the same size as what is undecided: a route whose server is stuck takes no room from the others.
+    /// `false` if there is none left; then nothing has changed.
+    pub(crate) fn park(&self) -> bool {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
-        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
-        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-        inner.parked += usize::from(!core::mem::replace(&mut entry.is_parked, true));
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return true };
+        if inner.parked_bytes + entry.bytes > inner.opening_bytes {
+            return false;
+        }
+        if !core::mem::replace(&mut entry.is_parked, true) {
+            inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+            inner.bytes -= entry.bytes;
+            inner.parked_bytes += entry.bytes;
+            inner.parked += 1;
+        }
+        true
     }
 
     /// Ready when the connection has to end.
@@ -256,8 +271,12 @@ impl Drop for Ticket {
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-        inner.bytes -= entry.bytes;
-        inner.parked -= usize::from(entry.is_parked);
+        if entry.is_parked {
+            inner.parked -= 1;
+            inner.parked_bytes -= entry.bytes;
+        } else {
+            inner.bytes -= entry.bytes;
+        }
         inner.free.push(self.id);
     }
 }
@@ -339,22 +358,29 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_server_counts_by_its_bytes_only() {
+    fn what_waits_for_its_server_has_a_bound_of_its_own() {
         let start = Instant::now();
-        let registry = registry(1, 9, 100);
-        let parked = registry.enter(start);
-        parked.update(Phase::Delivery, Some(start), 60, start);
-        parked.park();
+        let registry = registry(9, 9, 100);
+        let waiting = |bytes| {
+            let ticket = registry.enter(start);
+            ticket.update(Phase::Delivery, Some(start), bytes, start);
+            ticket
+        };
+        let parked = waiting(60);
+        assert!(parked.park());
         assert!(registry.is_empty());
-        assert_eq!(registry.undecided(), Undecided { bytes: 60, ..Undecided::default() });
-        let other = registry.enter(start);
-        other.update(Phase::Opening, Some(start), 41, start);
-        assert_eq!((parked.signal(), other.signal()), (None, Some(Signal::Evicted)));
-        parked.update(Phase::Delivery, Some(start), 60, start);
-        assert!(!registry.is_empty());
+        assert_eq!(registry.undecided(), Undecided::default());
+        let other = waiting(41);
+        assert!(!other.park());
+        assert_eq!((parked.signal(), other.signal()), (None, None));
+        assert_eq!(registry.undecided().bytes, 41);
+        parked.update(Phase::Delivery, Some(start), 50, start);
+        assert_eq!(registry.undecided().bytes, 91);
+        assert!(other.park());
         drop((parked, other));
         assert!(registry.is_empty());
         assert_eq!(registry.undecided().bytes, 0);
+        assert!(waiting(100).park());
     }
 
     #[test]

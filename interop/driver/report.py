@@ -43,7 +43,7 @@ def table(required, cells):
         out.append(f"| {client} | " + " | ".join(row) + " |")
     out += ["", "ok: all scenarios worked, and looked the same as without oneport. "
                 "same: the pair cannot work, and fails in the same way as without oneport. "
-                "fails: it fails as well, at once, with words of its own.", ""]
+                "fails: it fails with oneport as well, in words of its own.", ""]
     out += [f"- ({mark}) {text}" for text, mark in marks.items()]
     out += [f"- {1 + i}: not required: {text}" for i, text in enumerate(reasons)]
     failures = [(key, failure) for key, cell in cells.items() for failure in cell.failures]

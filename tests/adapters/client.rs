@@ -122,6 +122,13 @@ impl Client {
         assert_eq!(received, b"");
     }
 
+    /// Reads what comes until it ends one way or the other.
+    pub(super) fn read_what_comes(&mut self) -> Vec<u8> {
+        let mut received = Vec::new();
+        let _ = self.0.read_to_end(&mut received);
+        received
+    }
+
     /// Whether nothing has come so far: neither a byte nor an end.
     pub(super) fn hears_nothing(&mut self) -> bool {
         self.0.set_nonblocking(true).expect("a socket");

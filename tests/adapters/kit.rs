@@ -104,6 +104,8 @@ pub(super) trait Served: Read + Write + Send {
     /// Reads the whole of `first` in one half while the other half writes `answer`, and puts the halves together again.
     fn on_halves(self: Box<Self>, first: &mut [u8], answer: &[u8]) -> Box<dyn Served>;
     fn about(&self) -> About;
+    /// TCP_NODELAY of the inner socket.
+    fn nodelay(&self) -> Option<bool>;
     fn owes(&self) -> Option<Owes>;
     /// The inner stream, or the connection back with the reason.
     fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, Owes)>;

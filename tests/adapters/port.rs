@@ -48,6 +48,12 @@ impl Records {
         records.clone()
     }
 
+    /// Waits until so many connections have ended at least.
+    pub(super) fn wait_quietly(&self, count: usize) -> Vec<Record> {
+        eventually("the outcomes", || self.all().len() >= count);
+        self.all()
+    }
+
     /// Waits for the only connection's outcome.
     #[track_caller]
     pub(super) fn only(&self) -> Outcome {

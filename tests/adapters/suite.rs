@@ -1,7 +1,11 @@
 //! The behaviours, by topic. Each is a function of the kit that it is checked on.
 
 pub(super) mod ends;
+pub(super) mod greeted;
+pub(super) mod listener;
 pub(super) mod openings;
+pub(super) mod outcomes;
+pub(super) mod refusals;
 pub(super) mod routes;
 
 use super::eventually;

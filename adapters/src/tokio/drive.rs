@@ -26,29 +26,36 @@ const READ_SIZE: usize = 16 * 1024;
 /// Decides where an accepted connection goes, and takes it there.
 ///
 /// Thousands of tasks may wait here, each as large as all that can ever be in it: what comes after the verdict is in boxes.
-pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slots<T>>) {
-    let machine = journey.shared.machine(journey.accepted);
+pub(super) fn drive<T: Io>(
+    mut io: T,
+    mut journey: Journey,
+    slots: Arc<Slots<T>>,
+) -> impl Future<Output = ()> + Send {
+    // At once, and not when the task first runs: whoever waits for all connections to end knows of this one.
     let ticket = journey.shared.registry.enter(journey.accepted);
-    match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
-        End::Closed { outcome, greeted, has_said } => {
-            journey.greeted |= greeted;
-            close(io, journey, ticket, outcome, has_said).await;
-        }
-        End::Routed(handover) => {
-            journey.decided(&handover, now());
-            ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
-            let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
-            drop(slots);
-            match slot.map(Sender::try_reserve_owned) {
-                Some(Ok(permit)) => {
-                    ticket.park();
-                    permit.send(Arrival::new(io, handover, journey, ticket));
-                }
-                Some(Err(TrySendError::Full(slot))) => {
-                    Box::pin(deliver(io, handover, journey, ticket, slot)).await;
-                }
-                Some(Err(TrySendError::Closed(_))) | None => {
-                    refuse(io, handover, journey, ticket, Reason::BackendDown).await;
+    async move {
+        let machine = journey.shared.machine(journey.accepted);
+        match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
+            End::Closed { outcome, greeted, has_said } => {
+                journey.greeted |= greeted;
+                close(io, journey, ticket, outcome, has_said).await;
+            }
+            End::Routed(handover) => {
+                journey.decided(&handover, now());
+                ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
+                let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
+                drop(slots);
+                match slot.map(Sender::try_reserve_owned) {
+                    Some(Ok(permit)) if ticket.park() => {
+                        permit.send(Arrival::new(io, handover, journey, ticket));
+                    }
+                    Some(Ok(_)) => refuse(io, handover, journey, ticket, Reason::Overload).await,
+                    Some(Err(TrySendError::Full(slot))) => {
+                        Box::pin(deliver(io, handover, journey, ticket, slot)).await;
+                    }
+                    Some(Err(TrySendError::Closed(_))) | None => {
+                        refuse(io, handover, journey, ticket, Reason::BackendDown).await;
+                    }
                 }
             }
         }
@@ -75,10 +82,8 @@ async fn deliver<T: Io>(
         }),
     });
     match place.await {
-        Ok(permit) => {
-            ticket.park();
-            permit.send(Arrival::new(io, handover, journey, ticket));
-        }
+        Ok(permit) if ticket.park() => permit.send(Arrival::new(io, handover, journey, ticket)),
+        Ok(_) => refuse(io, handover, journey, ticket, Reason::Overload).await,
         Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
         Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
     };

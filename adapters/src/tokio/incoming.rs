@@ -14,7 +14,8 @@ use super::connection::Connection;
 use super::drive::refuse;
 use super::listener::Io;
 use crate::address::{Address, Addresses};
-use crate::context::{Journey, Story};
+use crate::context::Journey;
+use crate::parcel::Parcel;
 use crate::registry::Ticket;
 
 /// The connections of one route: a `Stream`, and an `accept`.
@@ -72,15 +73,6 @@ impl<T: Io> Drop for Incoming<T> {
 #[derive(Debug)]
 pub struct Arrival<T: Io>(Option<Box<Parcel<T>>>);
 
-#[derive(Debug)]
-struct Parcel<T> {
-    io: T,
-    handover: Handover<usize>,
-    journey: Journey,
-    /// What it holds counts until it is taken.
-    ticket: Ticket,
-}
-
 impl<T: Io> Arrival<T> {
     pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey, ticket: Ticket) -> Self {
         Self(Some(Box::new(Parcel { io, handover, journey, ticket })))
@@ -90,14 +82,7 @@ impl<T: Io> Arrival<T> {
     pub fn accept(mut self) -> Connection<T> {
         // Only `accept` and `refuse` take it, and both take `self`.
         let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
-        let Parcel { io, handover, journey, ticket } = *parcel;
-        drop(ticket);
-        let why = handover.why();
-        let stats = journey.shared.stats.clone();
-        let info = journey.end(Outcome::Routed(why), Instant::now().into_std());
-        let parts = handover.into_parts();
-        let story = Story { info, facts: parts.facts, why };
-        Connection::new(io, parts.replay, parts.to_backend, parts.to_client, story, stats)
+        Connection::new(parcel.open(Instant::now().into_std()))
     }
 
     /// Refuses the connection in its client's own protocol, on a task of its own. Outside of a runtime it is just closed.
@@ -129,19 +114,19 @@ impl<T: Io> Arrival<T> {
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
         match &self.0 {
-            Some(parcel) => &parcel.journey.addresses,
+            Some(parcel) => parcel.addresses(),
             None => &Addresses::UNKNOWN,
         }
     }
 
     /// What the opening has shown.
     pub fn facts(&self) -> Option<&Facts> {
-        self.0.as_ref().map(|parcel| parcel.handover.facts())
+        self.0.as_ref().map(|parcel| parcel.facts())
     }
 
     /// Why the connection came to this route.
     pub fn why(&self) -> Option<Why> {
-        self.0.as_ref().map(|parcel| parcel.handover.why())
+        self.0.as_ref().map(|parcel| parcel.why())
     }
 }
 

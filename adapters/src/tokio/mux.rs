@@ -14,16 +14,12 @@ use tokio::time::{sleep, Instant};
 use super::drive::drive;
 use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
+use crate::accept::{AcceptPause, MIN_PAUSE};
 use crate::address::{Address, Addresses};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
 use crate::{Config, Limits, Matcher};
-
-/// The first pause after an error of accept (EMFILE, say); doubled up to [`MAX_ACCEPT_PAUSE`].
-const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
-/// The longest pause after an error of accept.
-const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Several servers behind one listener.
 ///
@@ -146,7 +142,7 @@ impl<L: Listener> Mux<L> {
             })
             .await;
         });
-        let mut pause = MIN_ACCEPT_PAUSE;
+        let mut pause = AcceptPause::new();
         loop {
             let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
@@ -155,13 +151,13 @@ impl<L: Listener> Mux<L> {
             match accepted.await {
                 None => break,
                 Some(Ok((io, addresses))) => {
-                    pause = MIN_ACCEPT_PAUSE;
+                    pause.accepted();
                     let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
                     tokio::spawn(drive(io, journey, slots.clone()));
                 }
                 Some(Err(error)) => {
                     shared.stats.accept_failed();
-                    if !concerns_one_client(&error) {
+                    if let Some(pause) = pause.failed(&error) {
                         let mut paused = pin!(sleep(pause));
                         let is_stopped = poll_fn(|cx| match stop.as_mut().poll(cx) {
                             Poll::Ready(()) => Poll::Ready(true),
@@ -170,7 +166,6 @@ impl<L: Listener> Mux<L> {
                         if is_stopped.await {
                             break;
                         }
-                        pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
                     }
                 }
             }
@@ -180,17 +175,9 @@ impl<L: Listener> Mux<L> {
         shared.registry.shut_down();
         drop(slots);
         while !shared.registry.is_empty() {
-            sleep(MIN_ACCEPT_PAUSE).await;
+            sleep(MIN_PAUSE).await;
         }
     }
-}
-
-/// Errors of accept that are about the connection that would have been accepted: the next one may come at once.
-fn concerns_one_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
 }
 
 impl<T: Io> Handle<T> {

@@ -92,6 +92,10 @@ impl BackendLedger {
     pub fn pull<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Piece<'_, 'c>> {
         loop {
             if chunk.is_empty() {
+                if self.missing == 0 {
+                    // What was returned last has gone on.
+                    self.first = Vec::new();
+                }
                 return None;
             }
             if self.missing > 0 {

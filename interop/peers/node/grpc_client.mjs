@@ -12,6 +12,7 @@ function dial(addr) {
     "grpc.max_receive_message_length": 8 << 20,
     "grpc.max_send_message_length": 8 << 20,
     "grpc.keepalive_time_ms": 1000,
+    "grpc.keepalive_timeout_ms": 5000,
     "grpc.keepalive_permit_without_calls": 1,
   });
 }

@@ -287,6 +287,10 @@ impl<T: Io + AsFd> Served for ServedFace<T> {
         }
     }
 
+    fn nodelay(&self) -> Option<bool> {
+        SockRef::from(self.connection.inner()).tcp_nodelay().ok()
+    }
+
     fn owes(&self) -> Option<Owes> {
         self.connection.owes().err().map(Owes::from)
     }
