@@ -68,17 +68,19 @@ impl Request {
         self.version
     }
 
-    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1). Empty if an HTTP/2 client sent none.
+    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1). HTTP/2: `:method`.
     pub fn method(&self) -> &[u8] {
         self.slice(self.method)
     }
 
-    /// HTTP/1: the request target in whichever form (RFC 9112 §3.2). HTTP/2: `:path`; empty for CONNECT.
+    /// HTTP/1: the request target in whichever form (RFC 9112 §3.2). HTTP/2: `:path`; empty if there is none, as with CONNECT
+    /// (RFC 9113 §8.5).
     pub fn target(&self) -> &[u8] {
         self.slice(self.target)
     }
 
-    /// The path of the target, without scheme, authority and query; `None` for `*` and for CONNECT.
+    /// The path of the target, without scheme, authority, query and fragment, as it was sent: percent-encoding and `..` are not
+    /// resolved. `/` if an absolute-form target has none; `None` for `*` and the authority of CONNECT.
     pub fn path(&self) -> Option<&[u8]> {
         http1::path_of(self.target())
     }
