@@ -156,11 +156,6 @@ impl Client {
     pub(super) fn share(&self) -> Self {
         Self(self.0.try_clone().expect("a socket"))
     }
-
-    /// The socket's options.
-    pub(super) fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.0)
-    }
 }
 
 impl Read for Client {

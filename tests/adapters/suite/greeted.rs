@@ -222,10 +222,10 @@ pub(crate) fn vectored_writes_are_the_inner_streams_from_the_first_call(kit: &dy
             }
             client.send(&request("application/grpc"));
             let mut served = port.accept("grpc");
-            let Some(answer) = served.is_write_vectored() else { return };
+            let Some(answer) = served.writes_vectored() else { return };
             assert_eq!(answer, is_vectored);
             write(served.as_mut(), Style::Vectored(20, 30), &backend_words());
-            assert_eq!(served.is_write_vectored(), Some(is_vectored));
+            assert_eq!(served.writes_vectored(), Some(is_vectored));
 
             // Where nothing is owed (any more), it also gets them as they come.
             let before = seen.vectored_writes.load(Ordering::Relaxed);
