@@ -4,13 +4,15 @@ sees the reason and makes no second connection to see it again.
 
 import dataclasses
 import json
+import math
 import time
 
 import peers
 from processes import WORK, free_port, run as run_program
 
-# Longer than an answer at once, shorter than the first retry of any of these clients (1 s).
-AT_ONCE = 0.9
+# Seconds. That a client did not retry is seen from its one connection; this only tells an answer from a deadline, and
+# leaves a fresh JVM on a busy machine the time to load its classes.
+AT_ONCE = 4
 
 
 @dataclasses.dataclass
@@ -49,17 +51,19 @@ def run(quick, say):
         routes = [("path:/nowhere", down)] if what == "no route" else [("grpc", down), ("any", down)]
         port = peers.start_oneport(what.replace(" ", "-"), routes)
         for client, wanted in WANTED.items():
-            # Three of each: one lucky answer proves nothing.
+            # Three of each: one lucky answer proves nothing. The fastest is the one least about the client's own start.
+            fastest = math.inf
             for _ in range(3):
                 relay = peers.start_relay("refusals", port.addr)
                 saw, millis = ask(client, relay.addr)
                 time.sleep(0.3)  # a retry would be seen
                 connections = sum(line.startswith("connection") for line in relay.lines)
                 relay.end()
+                fastest = min(fastest, millis)
                 if saw != wanted[case] or millis > AT_ONCE * 1000 or connections != 1:
                     found.failures.append(f"{client}, {what}: {saw} after {millis:.0f} ms and {connections} connections")
-            found.rows.append((client, what, saw, millis, connections))
-            say(f"{client}, {what}: {saw}, {millis:.0f} ms, {connections} connection(s)")
+            found.rows.append((client, what, saw, fastest, connections))
+            say(f"{client}, {what}: {saw}, {fastest:.0f} ms, {connections} connection(s)")
         port.end()
     return found
 
