@@ -222,10 +222,11 @@ pub(crate) fn vectored_writes_are_the_inner_streams_from_the_first_call(kit: &dy
             }
             client.send(&request("application/grpc"));
             let mut served = port.accept("grpc");
-            let Some(answer) = served.is_write_vectored() else { return };
-            assert_eq!(answer, is_vectored);
+            // Not every runtime's traits ask.
+            let check = |answer: Option<bool>| assert!(answer.is_none() || answer == Some(is_vectored));
+            check(served.is_write_vectored());
             write(served.as_mut(), Style::Vectored(20, 30), &backend_words());
-            assert_eq!(served.is_write_vectored(), Some(is_vectored));
+            check(served.is_write_vectored());
 
             // Where nothing is owed (any more), it also gets them as they come.
             let before = seen.vectored_writes.load(Ordering::Relaxed);
