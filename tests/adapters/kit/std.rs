@@ -247,6 +247,7 @@ macro_rules! twin {
     };
 }
 
+
 twin!(TcpStream);
 twin!(UnixStream);
 
