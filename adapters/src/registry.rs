@@ -80,13 +80,13 @@ pub(crate) struct Ticket {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Undecided {
-    /// Without a byte.
+    /// Connections without a byte.
     pub silent: usize,
-    /// In mid-opening.
+    /// Connections in mid-opening, and those that wait for a place in a full backlog.
     pub partial: usize,
-    /// Greeted and idle.
+    /// Greeted HTTP/2 connections without a request: idle gRPC channels.
     pub idle: usize,
-    /// Bytes held for all of them.
+    /// Bytes held for the openings of all of them.
     pub bytes: usize,
 }
 

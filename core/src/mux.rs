@@ -84,14 +84,16 @@ impl<R> MuxMachine<R> {
         Self { live: Some(live), end: None }
     }
 
-    /// The client has sent bytes. What lies behind the verdict belongs to the replay.
+    /// The client has sent bytes. What lies behind the verdict belongs to the replay. Bytes that are told to a spent machine are
+    /// lost: after [`Output::Routed`] they belong to whoever reads the socket.
     pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_input(bytes, now);
         }
     }
 
-    /// The client has ended its side (FIN). It may still be reading.
+    /// The client has ended its side (FIN). It may still be reading. An opening that is not HTTP/2 is judged by what has come;
+    /// an HTTP/2 client without a complete request has left.
     pub fn handle_eof(&mut self, now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_eof(now);
@@ -105,21 +107,22 @@ impl<R> MuxMachine<R> {
         }
     }
 
-    /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Early calls have no effect.
+    /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Exactly at that time counts as
+    /// come; earlier calls have no effect.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_timeout(now);
         }
     }
 
-    /// The listener shuts down: a connection that is undecided ends at once.
+    /// The listener shuts down: a connection that is undecided ends at once, in [`Outcome::Shutdown`].
     pub fn handle_shutdown(&mut self, _now: Instant) {
         if let Some(live) = &mut self.live {
             live.close(Outcome::Shutdown);
         }
     }
 
-    /// The listener holds too many undecided connections, and this one has to go.
+    /// The listener holds too many undecided connections, and this one has to go: it ends in [`Reason::Overload`].
     pub fn handle_eviction(&mut self, _now: Instant) {
         if let Some(live) = &mut self.live {
             live.close(Outcome::Refused(Reason::Overload));
@@ -152,23 +155,24 @@ impl<R> MuxMachine<R> {
         }
     }
 
-    /// How far the opening has come.
+    /// How far the opening has come; [`Phase::Delivery`] once the machine is spent.
     pub fn phase(&self) -> Phase {
         self.live.as_ref().map_or(Phase::Delivery, |live| live.phase())
     }
 
-    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that the client does not
-    /// read by then is not worth waiting for.
+    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that is not read by then
+    /// is not worth waiting for, last words ([`Reply::Refusal`]) apart: they often are about this very deadline, so give them a
+    /// time of their own.
     pub fn deadline(&self) -> Option<Instant> {
         self.live.as_ref().map(|live| live.deadline())
     }
 
-    /// When the client's last byte came, if any did.
+    /// When the client's last byte came, if any did; `None` once the machine is spent.
     pub fn last_byte(&self) -> Option<Instant> {
         self.live.as_ref().and_then(|live| live.last_byte())
     }
 
-    /// Bytes of memory held for the opening.
+    /// Bytes of memory held for the opening; 0 once the machine is spent.
     pub fn buffered(&self) -> usize {
         self.live.as_ref().map_or(0, |live| live.buffered())
     }
@@ -178,7 +182,7 @@ impl<R> MuxMachine<R> {
         self.live.as_ref().map(|live| live.facts())
     }
 
-    /// Whether the mux has greeted this client.
+    /// Whether the mux has greeted this client; `false` once the machine is spent ([`Handover::is_greeted`] knows it then).
     pub fn is_greeted(&self) -> bool {
         self.live.as_ref().is_some_and(|live| live.is_greeted())
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use socket2::{SockRef, Socket};
+use socket2::Socket;
 
 use super::PATIENCE;
 
@@ -155,11 +155,6 @@ impl Client {
     /// A second hand on the same socket, for another thread.
     pub(super) fn share(&self) -> Self {
         Self(self.0.try_clone().expect("a socket"))
-    }
-
-    /// The socket's options.
-    pub(super) fn socket(&self) -> SockRef<'_> {
-        SockRef::from(&self.0)
     }
 }
 

@@ -105,7 +105,7 @@ pub(super) trait Served: Read + Write + Send {
     fn reset(self: Box<Self>);
     fn write_vectored_once(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
     /// What the adapter tells of vectored writes; `None` where the runtime's traits do not ask.
-    fn is_write_vectored(&self) -> Option<bool>;
+    fn writes_vectored(&self) -> Option<bool>;
     /// Reads the whole of `first` in one half while the other half writes `answer`, and puts the halves together again.
     fn on_halves(self: Box<Self>, first: &mut [u8], answer: &[u8]) -> Box<dyn Served>;
     fn about(&self) -> About;

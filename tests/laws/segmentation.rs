@@ -31,7 +31,7 @@ fn the_scenes_reach_every_kind_of_end() {
         let mut count = |what: &str| *seen.entry(what.to_owned()).or_default() += 1;
         match &story.ending {
             Ending::Routed { owed_by_backend: Some(_), owes_ack: false, .. } => {
-                count("routed, greeted, ACK removed")
+                count("routed, greeted, ACK removed");
             }
             Ending::Routed { owed_by_backend: Some(_), .. } => count("routed, greeted, ACK to come"),
             Ending::Routed { to: To::Route(_), .. } => count("routed"),

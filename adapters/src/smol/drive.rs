@@ -72,9 +72,11 @@ async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home)
         Pin::new(&mut timer).poll(cx).map(|_| Err(Some(Reason::DeliveryTimeout)))
     });
     match place.await {
+        Ok(permit) if parcel.ticket.park() => permit.send(Arrival::new(parcel, home)),
         Ok(permit) => {
-            parcel.ticket.park();
-            permit.send(Arrival::new(parcel, home));
+            // Its place is not held while the client reads.
+            drop(permit);
+            refuse(parcel, Reason::Overload).await;
         }
         Err(Some(reason)) => refuse(parcel, reason).await,
         Err(None) => {

@@ -107,12 +107,12 @@ impl<T: Io> Arrival<T> {
         self.parcel.as_ref().map_or(&Addresses::UNKNOWN, |parcel| parcel.addresses())
     }
 
-    /// What the opening has shown.
+    /// What the opening has shown. Always `Some` for an arrival that you hold.
     pub fn facts(&self) -> Option<&Facts> {
         self.parcel.as_ref().map(|parcel| parcel.facts())
     }
 
-    /// Why the connection came to this route.
+    /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
         self.parcel.as_ref().map(|parcel| parcel.why())
     }

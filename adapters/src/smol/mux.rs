@@ -77,6 +77,7 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Adds a route behind those that are there. A dropped [`Incoming`] refuses its connections, and the others live on.
+    /// Names are for logs and counters; two routes of one name are counted together.
     pub fn route(&mut self, name: impl Into<String>, matcher: Matcher) -> Incoming<L::Io> {
         self.plan.route(name.into(), matcher);
         self.slot()
@@ -90,7 +91,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline). There is one, as with [`otherwise`](Self::otherwise).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). Without it they are refused. There is one, as with
+    /// [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.on_timeout(name.into());
         self.slot()
@@ -254,12 +256,12 @@ impl<T: Io> Handle<T> {
         }
     }
 
-    /// What the mux has done so far.
+    /// What the mux has done so far; all zero before [`Mux::serve`] is called.
     pub fn counters(&self) -> Counters {
         self.0.serving.get().map(|serving| serving.shared.stats.counters()).unwrap_or_default()
     }
 
-    /// How many connections are undecided now.
+    /// How many connections are undecided now; none before [`Mux::serve`] is called.
     pub fn undecided(&self) -> Undecided {
         self.0.serving.get().map(|serving| serving.shared.registry.undecided()).unwrap_or_default()
     }

@@ -87,12 +87,12 @@ impl<T: Socket> Arrival<T> {
         self.0.addresses()
     }
 
-    /// What the opening has shown.
+    /// What the opening has shown. Always `Some` for an arrival that you hold.
     pub fn facts(&self) -> Option<&Facts> {
         self.0.facts()
     }
 
-    /// Why the connection came to this route.
+    /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
         self.0.why()
     }

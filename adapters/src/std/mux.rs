@@ -42,6 +42,7 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Adds a route behind those that are there. A dropped [`Incoming`] refuses its connections, and the others live on.
+    /// Names are for logs and counters; two routes of one name are counted together.
     pub fn route(&mut self, name: impl Into<String>, matcher: Matcher) -> Incoming<L::Io> {
         Incoming::new(self.0.route(name, matcher))
     }
@@ -53,7 +54,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline). There is one, as with [`otherwise`](Self::otherwise).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). Without it they are refused. There is one, as with
+    /// [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         Incoming::new(self.0.on_timeout(name))
     }
@@ -136,12 +138,12 @@ impl<T: Socket> Handle<T> {
         }
     }
 
-    /// What the mux has done so far.
+    /// What the mux has done so far; all zero before [`Mux::serve`] is called.
     pub fn counters(&self) -> Counters {
         self.0.counters()
     }
 
-    /// How many connections are undecided now.
+    /// How many connections are undecided now; none before [`Mux::serve`] is called.
     pub fn undecided(&self) -> Undecided {
         self.0.undecided()
     }

@@ -79,6 +79,8 @@ impl<T> Connection<T> {
 
     /// The bare inner stream, once nothing stands between it and the server.
     ///
+    /// Flush first: bytes that the connection has accepted and not written yet count as owed. Dropping it does not write them.
+    ///
     /// # Errors
     /// Gives the connection back, with the reason, while something is owed.
     // The error IS the connection.

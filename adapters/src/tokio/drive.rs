@@ -49,7 +49,11 @@ pub(super) fn drive<T: Io>(
                     Some(Ok(permit)) if ticket.park() => {
                         permit.send(Arrival::new(io, handover, journey, ticket));
                     }
-                    Some(Ok(_)) => refuse(io, handover, journey, ticket, Reason::Overload).await,
+                    Some(Ok(permit)) => {
+                        // Its place is not held while the client reads.
+                        drop(permit);
+                        refuse(io, handover, journey, ticket, Reason::Overload).await;
+                    }
                     Some(Err(TrySendError::Full(slot))) => {
                         Box::pin(deliver(io, handover, journey, ticket, slot)).await;
                     }
@@ -83,7 +87,10 @@ async fn deliver<T: Io>(
     });
     match place.await {
         Ok(permit) if ticket.park() => permit.send(Arrival::new(io, handover, journey, ticket)),
-        Ok(_) => refuse(io, handover, journey, ticket, Reason::Overload).await,
+        Ok(permit) => {
+            drop(permit);
+            refuse(io, handover, journey, ticket, Reason::Overload).await;
+        }
         Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
         Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
     };

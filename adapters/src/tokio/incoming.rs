@@ -119,12 +119,12 @@ impl<T: Io> Arrival<T> {
         }
     }
 
-    /// What the opening has shown.
+    /// What the opening has shown. Always `Some` for an arrival that you hold.
     pub fn facts(&self) -> Option<&Facts> {
         self.0.as_ref().map(|parcel| parcel.facts())
     }
 
-    /// Why the connection came to this route.
+    /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
         self.0.as_ref().map(|parcel| parcel.why())
     }

@@ -66,6 +66,7 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Adds a route behind those that are there. A dropped [`Incoming`] refuses its connections, and the others live on.
+    /// Names are for logs and counters; two routes of one name are counted together.
     pub fn route(&mut self, name: impl Into<String>, matcher: Matcher) -> Incoming<L::Io> {
         self.plan.route(name.into(), matcher);
         self.slot()
@@ -79,7 +80,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline). There is one, as with [`otherwise`](Self::otherwise).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). Without it they are refused. There is one, as with
+    /// [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.on_timeout(name.into());
         self.slot()
@@ -93,7 +95,7 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
-    /// and must not block.
+    /// and must not block. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.plan.hook = Some(Box::new(hook));
     }
@@ -200,12 +202,12 @@ impl<T: Io> Handle<T> {
         Ok(())
     }
 
-    /// What the mux has done so far.
+    /// What the mux has done so far; all zero before [`Mux::serve`] is called.
     pub fn counters(&self) -> Counters {
         self.0.serving.get().map(|(shared, _)| shared.stats.counters()).unwrap_or_default()
     }
 
-    /// How many connections are undecided now.
+    /// How many connections are undecided now; none before [`Mux::serve`] is called.
     pub fn undecided(&self) -> Undecided {
         self.0.serving.get().map(|(shared, _)| shared.registry.undecided()).unwrap_or_default()
     }

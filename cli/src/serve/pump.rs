@@ -1,7 +1,8 @@
 //! Carries bytes between a client and its backend, each direction on its own, until both have ended.
 //!
 //! FIN becomes FIN and RST becomes RST. A direction that can not be written any more does not end the other one: what the peer
-//! said before it closed still arrives, and its reading side tells whether that was the end or a cut.
+//! said before it closed still arrives, and its reading side tells whether that was the end or a cut. Meanwhile what comes for
+//! the closed side is read and forgotten, so that nobody waits for room that will never be.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,6 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes read at a time. On the stack: an idle connection holds no buffer.
 const READ_SIZE: usize = 64 * 1024;
+
+/// Reads of a direction whose writer is gone before the other direction gets its turn.
+const READS_AT_A_TIME: usize = 16;
 
 /// How a pair of connections ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,8 +42,10 @@ enum Phase {
     Open,
     /// The reader has ended; the writer is still to be told.
     Ending,
-    /// Nothing more will be written.
+    /// The reader has ended, and the writer was told.
     Ended,
+    /// The writer takes nothing any more: what still comes is forgotten.
+    Broken,
 }
 
 /// Carries bytes both ways until both directions have ended, or one side breaks.
@@ -72,6 +78,7 @@ impl Flow {
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
+                Phase::Broken => return self.poll_forget(cx, reader),
                 Phase::Open | Phase::Ending => {}
             }
             match ready!(self.poll_write_pending(cx, writer)) {
@@ -84,7 +91,7 @@ impl Flow {
                 Ok(()) => {}
                 Err(_) => {
                     self.pending = Vec::new();
-                    self.phase = Phase::Ended;
+                    self.phase = Phase::Broken;
                     continue;
                 }
             }
@@ -105,7 +112,7 @@ impl Flow {
                     Poll::Ready(Ok(n)) if n > 0 => rest = rest.get(n..).unwrap_or_default(),
                     Poll::Ready(_) => {
                         rest = &[];
-                        self.phase = Phase::Ended;
+                        self.phase = Phase::Broken;
                     }
                     Poll::Pending => break,
                 }
@@ -115,6 +122,30 @@ impl Flow {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Reads and forgets. Always ready: this direction has ended as far as the writer is concerned, and goes on only as long as
+    /// the other one does.
+    fn poll_forget<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+    ) -> Poll<io::Result<()>> {
+        // At most so many reads at a time, or an endless stream would never let the other direction run.
+        for _ in 0..READS_AT_A_TIME {
+            let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
+            let mut buffer = ReadBuf::uninit(&mut buffer);
+            match Pin::new(&mut *reader).poll_read(cx, &mut buffer)? {
+                Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(()) if buffer.filled().is_empty() => {
+                    self.phase = Phase::Ended;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(()) => {}
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_pending<W: AsyncWrite + Unpin>(
@@ -131,5 +162,82 @@ impl Flow {
         self.pending = Vec::new();
         self.written = 0;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (near, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (near.expect("connected"), accepted.expect("accepted").0)
+    }
+
+    /// A client, a backend, and the pump between them.
+    async fn pumped() -> (TcpStream, TcpStream, tokio::task::JoinHandle<PumpEnd>) {
+        let (client, mut accepted) = pair().await;
+        let (mut connected, backend) = pair().await;
+        let pump = tokio::spawn(async move { pump(&mut accepted, &mut connected).await });
+        (client, backend, pump)
+    }
+
+    #[tokio::test]
+    async fn each_direction_ends_on_its_own() {
+        let (mut client, mut backend, pump) = pumped().await;
+        client.write_all(b"question").await.expect("written");
+        client.shutdown().await.expect("half closed");
+        let mut question = Vec::new();
+        backend.read_to_end(&mut question).await.expect("an end");
+        assert_eq!(question, b"question");
+        backend.write_all(b"answer").await.expect("written");
+        drop(backend);
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("an end");
+        assert_eq!(answer, b"answer");
+        assert_eq!(pump.await.expect("no panic"), PumpEnd::Done);
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_a_cut() {
+        let (client, backend, pump) = pumped().await;
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(client);
+        assert_eq!(
+            timeout(Duration::from_secs(5), pump).await.expect("an end").expect("no panic"),
+            PumpEnd::Cut
+        );
+        drop(backend);
+    }
+
+    /// A client that sends without reading and goes, and a backend that reads only what it could answer.
+    #[tokio::test]
+    async fn a_client_that_never_reads_leaves_nothing_behind() {
+        let (mut client, mut backend, pump) = pumped().await;
+        let echo = tokio::spawn(async move {
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                match backend.read(&mut buffer).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(n) => {
+                        if backend.write_all(&buffer[..n]).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        // Until every buffer on the way there and back is full.
+        let chunk = vec![7; 1 << 20];
+        while timeout(Duration::from_millis(300), client.write_all(&chunk)).await.is_ok() {}
+        drop(client);
+        timeout(Duration::from_secs(10), pump).await.expect("the pump ends").expect("no panic");
+        timeout(Duration::from_secs(10), echo).await.expect("the backend is told").expect("no panic");
     }
 }

@@ -180,8 +180,8 @@ impl BackendLedger {
         true
     }
 
-    /// Adapts the backend's first SETTINGS, which are whole, to what the mux has said (design rules: a value once sent stays in
-    /// force until it is replaced).
+    /// Adapts the backend's first SETTINGS, which are whole, to what the mux has said: a value once sent stays in force until it
+    /// is replaced.
     fn reconcile(&mut self) {
         self.reconciled = Reconciled::Unchanged;
         let Some(greeting) = self.greeting.take() else { return };

@@ -232,14 +232,18 @@ impl<R> Live<R> {
             }
             Phase::Http2Headers => (after(since, config.http2_headers_deadline), Timer::Phase),
         };
+        if let Some((_, since)) = self.refusing {
+            // The phase's time may be over already, and is not what counts any more.
+            next = (after(since, config.refusal_deadline), Timer::Refusal);
+        }
         let mut at_latest = |at: Instant, timer: Timer| {
             if at < next.0 {
                 next = (at, timer);
             }
         };
-        if let Some((_, since)) = self.refusing {
-            at_latest(after(since, config.refusal_deadline), Timer::Refusal);
-        } else if let (Phase::Silent, Some(delay)) = (self.phase, self.routes.server_first_after()) {
+        if let (Phase::Silent, None, Some(delay)) =
+            (self.phase, self.refusing, self.routes.server_first_after())
+        {
             at_latest(after(self.started, delay), Timer::ServerFirst);
         }
         if let (Phase::Http2Waiting, Some(last_byte)) = (self.phase, self.last_byte) {

@@ -223,7 +223,7 @@ impl<T: Io + Inner> Served for ServedFace<T> {
         wait(self.0.write_vectored(bufs))?
     }
 
-    fn is_write_vectored(&self) -> Option<bool> {
+    fn writes_vectored(&self) -> Option<bool> {
         None
     }
 

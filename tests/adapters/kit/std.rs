@@ -247,7 +247,6 @@ macro_rules! twin {
     };
 }
 
-
 twin!(TcpStream);
 twin!(UnixStream);
 
@@ -290,7 +289,7 @@ impl<T: Twin> Served for ServedFace<T> {
         self.0.write_vectored(bufs)
     }
 
-    fn is_write_vectored(&self) -> Option<bool> {
+    fn writes_vectored(&self) -> Option<bool> {
         None
     }
 

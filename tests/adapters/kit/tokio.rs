@@ -242,7 +242,7 @@ impl<T: Io + AsFd> Served for ServedFace<T> {
         self.runtime.wait(self.connection.write_vectored(bufs))?
     }
 
-    fn is_write_vectored(&self) -> Option<bool> {
+    fn writes_vectored(&self) -> Option<bool> {
         Some(AsyncWrite::is_write_vectored(&self.connection))
     }
 

@@ -34,10 +34,9 @@ fn expect_grpc_status(client: &mut Client, status: &str) {
 
 fn fields(block: &[u8]) -> Vec<(String, String)> {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("plain text");
-    let mut block = block.to_vec();
     let mut fields = Vec::new();
     fluke_hpack::Decoder::new()
-        .decode_with_cb(&mut block, |name, value| {
+        .decode_with_cb(block, |name, value| {
             fields.push((text(name.into_owned()), text(value.into_owned())));
         })
         .expect("a block");
