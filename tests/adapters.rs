@@ -30,7 +30,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// All behaviours on one runtime, as the tests `adapters::RUNTIME::TOPIC::BEHAVIOUR`.
+/// All behaviours on one runtime, as the tests `adapters::on::RUNTIME::TOPIC::BEHAVIOUR`.
 macro_rules! suite {
     ($runtime:ident) => {
         behaviours! { $runtime
@@ -56,7 +56,8 @@ macro_rules! suite {
                 lingering_ends_after_its_time, lingering_ends_after_its_bytes,
                 refusals_in_progress_are_bounded, a_refused_client_need_not_read,
                 floods_end_at_their_bound, many_openings_share_a_budget, broken_http2_gets_a_goaway;
-            routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken, a_server_that_hangs_is_alone,
+            routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken,
+                what_waits_for_a_server_takes_no_room_from_others, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
                 what_follows_the_verdict_waits_in_the_kernel;
         }
@@ -76,4 +77,8 @@ macro_rules! behaviours {
     };
 }
 
-suite!(tokio);
+mod on {
+    suite!(smol);
+    suite!(std);
+    suite!(tokio);
+}

@@ -3,16 +3,19 @@
 //! Every face that waits gives up after [`PATIENCE`](super::PATIENCE) with an error of kind `TimedOut` or a panic, so that a
 //! behaviour that is missing fails its test and does not hang it.
 
+pub(super) mod smol;
+pub(super) mod std;
 pub(super) mod tokio;
 
-use std::collections::BTreeMap;
-use std::io::{self, IoSlice, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use ::std::collections::BTreeMap;
+use ::std::io::{self, IoSlice, Read, Write};
+use ::std::os::unix::net::UnixStream;
+use ::std::path::PathBuf;
+use ::std::sync::atomic::{AtomicUsize, Ordering};
+use ::std::sync::Arc;
+use ::std::time::{Duration, Instant};
 
+use oneport::tokio::StillOwed;
 use oneport::{Address, Addresses, Config, Counters, Facts, Limits, Matcher, Reason, Report, Undecided, Why};
 
 /// Opens muxes on one runtime.
@@ -44,13 +47,15 @@ pub(super) enum Source {
     Tcp { errors: Vec<i32>, calls: Arc<AcceptLog> },
     /// A Unix listener at this path.
     Unix(PathBuf),
-    /// [`Control::connect`] alone.
+    /// [`Control::connect`] alone, without faults: the generic entry of the mux itself.
+    Handed,
+    /// [`Control::connect`] alone, with faults.
     Pairs,
 }
 
 /// When a scripted listener was asked.
 #[derive(Debug, Default)]
-pub(super) struct AcceptLog(std::sync::Mutex<Vec<Instant>>);
+pub(super) struct AcceptLog(::std::sync::Mutex<Vec<Instant>>);
 
 impl AcceptLog {
     pub(super) fn note(&self) {
@@ -77,7 +82,7 @@ pub(super) trait Control: Send + Sync {
     fn shutdown(&self);
     /// Waits until serving has come back; the counters of that moment.
     fn wait_served(&self) -> Counters;
-    /// The generic entry: one end of a pair, with faults on it. Only on a mux over [`Source::Pairs`].
+    /// The generic entry: one end of a pair, with faults on it. Not on a mux with a listener.
     fn connect(&self, end: UnixStream, faults: Faults, addresses: Addresses) -> Result<(), UnixStream>;
 }
 
@@ -141,6 +146,17 @@ pub(super) enum Owes {
     BackendSettings,
     ClientAck,
     Replay(usize),
+}
+
+impl From<StillOwed> for Owes {
+    fn from(owed: StillOwed) -> Self {
+        match owed {
+            StillOwed::BackendSettings => Self::BackendSettings,
+            StillOwed::ClientAck => Self::ClientAck,
+            StillOwed::Replay(bytes) => Self::Replay(bytes),
+            other => panic!("a new reason: {other}"),
+        }
+    }
 }
 
 /// How the mux's end of a pair misbehaves, within the contract of a stream.

@@ -13,6 +13,7 @@ use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome};
 use super::client::Client;
 use super::kit::{AcceptLog, Control, Faults, Kit, Leads, Route, Served, Setup, Source};
 use super::{eventually, PATIENCE};
+use crate::flights::flight;
 
 /// What the hook was told of one connection.
 #[derive(Clone, Debug)]
@@ -79,7 +80,12 @@ pub(super) fn unix(path: PathBuf) -> Plan {
     Plan::new(Source::Unix(path))
 }
 
-/// A mux that is fed with pairs.
+/// A mux that is fed by hand.
+pub(super) fn handed() -> Plan {
+    Plan::new(Source::Handed)
+}
+
+/// A mux that is fed with pairs that may have faults.
 pub(super) fn pairs() -> Plan {
     Plan::new(Source::Pairs)
 }
@@ -212,13 +218,12 @@ impl Port {
         self.routes.get_mut(route).expect("a route").as_mut()
     }
 
-    /// Waits until so many connections were accepted and none of them is undecided: those that are not taken wait in their
-    /// route.
+    /// Waits until every connection that has come is decided: those that are not taken wait in their route. One more is served
+    /// for that, by the route "ssh": connections are accepted in order, so when it is, the others have been.
     #[track_caller]
-    pub(super) fn wait_decided(&self, accepted: u64) {
-        eventually("decided", || {
-            self.control.counters().accepted == accepted && self.undecided() == (0, 0, 0)
-        });
+    pub(super) fn wait_decided(&mut self) {
+        self.check_life("ssh", flight("ssh").bytes);
+        self.wait_undecided(0, 0, 0);
     }
 
     /// Waits until there are so many silent, partial and idle connections.

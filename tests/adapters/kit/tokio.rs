@@ -11,9 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
-use oneport::tokio::{
-    Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, StillOwed, StreamListener,
-};
+use oneport::tokio::{Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, StreamListener};
 use oneport::{Address, Addresses, Counters, Reason, Undecided};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -49,7 +47,7 @@ impl super::Kit for Kit {
                     Err(io)
                 })
             }
-            Source::Pairs => {
+            Source::Handed | Source::Pairs => {
                 let listener = StreamListener::new(Never, Address::Unknown);
                 serve(&runtime, Mux::with_bounds(listener, config, limits), routes, hook, connect)
             }
@@ -213,17 +211,6 @@ struct ServedFace<T> {
 struct BareFace<T> {
     io: T,
     runtime: Arc<Running>,
-}
-
-impl From<StillOwed> for Owes {
-    fn from(owed: StillOwed) -> Self {
-        match owed {
-            StillOwed::BackendSettings => Self::BackendSettings,
-            StillOwed::ClientAck => Self::ClientAck,
-            StillOwed::Replay(bytes) => Self::Replay(bytes),
-            other => panic!("a new reason: {other}"),
-        }
-    }
 }
 
 impl<T: Io> Read for ServedFace<T> {

@@ -10,7 +10,7 @@ use oneport_core::{MuxMachine, Outcome, Output, Phase, Routes};
 use crate::adapters::client::Client;
 use crate::adapters::frames::{frame, greeting, request, settings_ack, waiting};
 use crate::adapters::kit::{Faults, Kit, Served};
-use crate::adapters::port::{pairs, tcp, Port};
+use crate::adapters::port::{handed, tcp, Port};
 use crate::adapters::PATIENCE;
 use crate::flights::flight;
 use oneport::matchers::{grpc, http1, http2, ssh, tls};
@@ -141,7 +141,7 @@ pub(crate) fn an_end_at_any_offset_is_what_the_machine_says(kit: &dyn Kit) {
     config.settings_patience = PATIENCE;
     let config = Arc::new(config);
 
-    let mut port = pairs().by_protocol().otherwise("other").open(kit);
+    let mut port = handed().by_protocol().otherwise("other").open(kit);
     let mut count = 0;
     for name in ["curl-h1", "grpc-go-1.33", "curl-h2c-prior", "openssl-tls13", "ssh"] {
         let opening = flight(name).bytes;

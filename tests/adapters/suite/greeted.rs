@@ -10,7 +10,7 @@ use oneport_core::wire::frame::{flag, Kind, PREFACE};
 use crate::adapters::client::Client;
 use crate::adapters::frames::{frame, greeting, request, settings, settings_ack, waiting, Waiting};
 use crate::adapters::kit::{Faults, Kit, Owes, Served};
-use crate::adapters::port::{pairs, tcp, Port};
+use crate::adapters::port::{handed, pairs, tcp, Port};
 
 /// The words of a backend that answers a call: its SETTINGS, a PING and a window around its acknowledgement, a response whose
 /// DATA looks like an acknowledgement, and an acknowledgement of SETTINGS that the client sends later.
@@ -222,10 +222,11 @@ pub(crate) fn vectored_writes_are_the_inner_streams_from_the_first_call(kit: &dy
             }
             client.send(&request("application/grpc"));
             let mut served = port.accept("grpc");
-            let Some(answer) = served.writes_vectored() else { return };
-            assert_eq!(answer, is_vectored);
+            // Not every runtime's traits ask.
+            let check = |answer: Option<bool>| assert!(answer.is_none() || answer == Some(is_vectored));
+            check(served.writes_vectored());
             write(served.as_mut(), Style::Vectored(20, 30), &backend_words());
-            assert_eq!(served.writes_vectored(), Some(is_vectored));
+            check(served.writes_vectored());
 
             // Where nothing is owed (any more), it also gets them as they come.
             let before = seen.vectored_writes.load(Ordering::Relaxed);
@@ -320,13 +321,12 @@ pub(crate) fn a_greeted_client_may_leave(kit: &dyn Kit) {
     port.check_books();
 }
 
-/// Whatever a backend's write is told to have been accepted arrives, also when it ends without a flush.
+/// Whatever a backend's write was told to have been accepted arrives, wherever it ends and although it never flushes.
 pub(crate) fn what_a_write_accepted_arrives(kit: &dyn Kit) {
-    let mut port = pairs().by_protocol().impatient().open(kit);
+    let mut port = handed().by_protocol().impatient().open(kit);
     let [waiting, _] = Waiting::all();
     for length in 1..backend_words().len() {
-        let faults = Faults { write_at_most: Some(3), stutters: true, ..Faults::default() };
-        let mut client = port.pair(faults);
+        let mut client = port.pair(Faults::default());
         client.send(waiting.before);
         client.expect(&greeting());
         client.send(waiting.after);
@@ -335,7 +335,7 @@ pub(crate) fn what_a_write_accepted_arrives(kit: &dyn Kit) {
         served.write_all(&backend_words()[..length]).expect("the client reads");
         served.finish().expect("the client reads");
         let read = client.read_to_fin();
-        // What an end makes of SETTINGS that are cut is their client's business: nothing more can be in them than was said.
+        // What an end makes of SETTINGS or of an acknowledgement that are cut is their client's business.
         if length > backend_words().len() - rest_of_words().len() {
             let expected = client_words().len() - (backend_words().len() - length);
             assert_eq!(read, client_words()[..expected], "{length}");

@@ -70,16 +70,19 @@ pub(crate) fn a_full_backlog_holds_back_its_route_only(kit: &dyn Kit) {
         })
         .open(kit);
     let mut first = port.client_that_says(HTTP1);
-    port.wait_decided(1);
+    port.wait_decided();
     let mut second = port.client_that_says(HTTP1);
     port.check_life("ssh", flight("ssh").bytes);
     expect_http1_status(&mut second, "502");
-    assert_eq!(port.records.wait(2)[1].outcome, Outcome::Refused(Reason::DeliveryTimeout));
-    assert_eq!(port.records.all()[1].route.as_deref(), Some("http1"));
+    let second = second.address().into();
+    let records = port.records.wait(3);
+    let record = records.iter().find(|record| record.peer == second).expect("an outcome");
+    assert_eq!(record.outcome, Outcome::Refused(Reason::DeliveryTimeout));
+    assert_eq!(record.route.as_deref(), Some("http1"));
 
     let call = [waiting(), request("application/grpc+proto")].concat();
     let queued = port.client_that_says(&call);
-    port.wait_decided(4);
+    port.wait_decided();
     expect_grpc_status(&mut port.client_that_says(&call), "14");
     port.check_life("ssh", flight("ssh").bytes);
     drop(queued);
@@ -90,17 +93,16 @@ pub(crate) fn a_full_backlog_holds_back_its_route_only(kit: &dyn Kit) {
     first.expect(b"it was worth the wait");
 }
 
-/// A connection that waits for a place gets the one that becomes free.
+/// Connections that wait for a place get it when one becomes free, in the order in which they came.
 pub(crate) fn a_place_that_becomes_free_is_taken(kit: &dyn Kit) {
     let mut port = tcp().by_protocol().limits(|limits| limits.backlog = 1).open(kit);
     let mut clients = Vec::new();
     for i in 0..3 {
         clients.push(port.client_that_says(&[HTTP1, &[b'0' + i]].concat()));
-        crate::adapters::eventually("accepted", || {
-            port.control.counters().accepted == u64::from(i) + 1
-                && port.control.undecided().partial == usize::from(i)
-        });
+        port.check_life("ssh", flight("ssh").bytes);
+        port.wait_undecided(0, usize::from(i), 0);
     }
+    assert!(port.control.undecided().bytes >= 2 * HTTP1.len(), "what waits is in the books");
     for (i, client) in clients.iter_mut().enumerate() {
         let mut served = port.accept("http1");
         served.expect(HTTP1);
@@ -109,6 +111,27 @@ pub(crate) fn a_place_that_becomes_free_is_taken(kit: &dyn Kit) {
         client.expect(b"served");
     }
     port.check_books();
+}
+
+/// Openings that wait for a server that does not take them have a bound of bytes, and take nothing from other routes.
+pub(crate) fn what_waits_for_a_server_takes_no_room_from_others(kit: &dyn Kit) {
+    const BUDGET: usize = 64 * 1024;
+    let large =
+        |path: &str, size| format!("GET {path} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(size)).into_bytes();
+    let mut port = tcp()
+        .route("stuck", oneport::matchers::path("/stuck"))
+        .by_protocol()
+        .limits(|limits| limits.opening_bytes = BUDGET)
+        .open(kit);
+    let stuck: Vec<_> = (0..8).map(|_| port.client_that_says(&large("/stuck", 15_000))).collect();
+    port.wait_decided();
+    let record = port.records.all();
+    let refused = |record: &&Record| record.outcome == Outcome::Refused(Reason::Overload);
+    assert!(record.iter().filter(refused).count() >= 3, "they do not all fit: {record:?}");
+    for _ in 0..10 {
+        port.check_life("http1", &large("/", 15_000));
+    }
+    drop(stuck);
 }
 
 /// A server that has taken a connection and does nothing harms nobody else, not even on its own route.
@@ -134,7 +157,7 @@ pub(crate) fn a_dropped_incoming_refuses_its_own(kit: &dyn Kit) {
     let openings = [HTTP1, &grpc, &http2, hello];
 
     let queued = openings.map(|opening| port.client_that_says(opening));
-    port.wait_decided(4);
+    port.wait_decided();
     for route in ["http1", "grpc", "http2", "tls"] {
         drop(port.routes.remove(route));
     }
@@ -142,7 +165,7 @@ pub(crate) fn a_dropped_incoming_refuses_its_own(kit: &dyn Kit) {
     port.check_life("ssh", flight("ssh").bytes);
     expect_backend_down(openings.map(|opening| port.client_that_says(opening)));
     port.check_life("ssh", flight("ssh").bytes);
-    let records = port.records.wait(10);
+    let records = port.records.wait(11);
     let down = |record: &&Record| matches!(record.outcome, Outcome::Refused(Reason::BackendDown));
     assert_eq!(records.iter().filter(down).count(), 8);
     port.check_books();
@@ -195,7 +218,7 @@ pub(crate) fn what_follows_the_verdict_waits_in_the_kernel(kit: &dyn Kit) {
         client.send(&vec![7; BODY]);
         client
     });
-    port.wait_decided(1);
+    port.wait_decided();
     // Long enough for a reader that does not stop to have read much more than one read.
     std::thread::sleep(Duration::from_millis(50));
     assert!(!sending.is_finished(), "nobody has read it");
