@@ -107,6 +107,9 @@ fn an_http2_client_without_a_request_has_left() {
     assert_eq!(tell(&Scene::grpc_or_rest(idle)).outcome(), Some(Outcome::Left(Phase::Http2Idle)));
     let begun = http2().frame(Kind::HEADERS, 0, 1, &[0x83]).ends(End::Fin);
     assert_eq!(tell(&Scene::grpc_or_rest(begun)).outcome(), Some(Outcome::Left(Phase::Http2Headers)));
+    // Not even a matcher of raw bytes, to which the end is the end, may send it to a backend.
+    let raw = Scene::new([Term::ByteAt(70, 0)], http2().ends(End::Fin)).otherwise();
+    assert_eq!(tell(&raw).outcome(), Some(Outcome::Left(Phase::Http2Waiting)));
 }
 
 /// T-phase: every phase, with every partial input, runs out at its deadline to the nanosecond, and not before.
