@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use oneport_core::Phase;
+use oneport_core::{Outcome, Phase, Reason};
 
 use crate::limits::{Limits, EVICTION_GRACE};
 
@@ -14,6 +14,15 @@ use crate::limits::{Limits, EVICTION_GRACE};
 pub(crate) enum Signal {
     Evicted,
     Shutdown,
+}
+
+impl From<Signal> for Outcome {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Evicted => Self::Refused(Reason::Overload),
+            Signal::Shutdown => Self::Shutdown,
+        }
+    }
 }
 
 /// In which order connections have to go.

@@ -107,6 +107,14 @@ impl<R> MuxMachine<R> {
         }
     }
 
+    /// A reply could not be written in time, or must not be waited for: the connection ends as `outcome`, without another word, since
+    /// what was written of the reply may not be whole.
+    pub fn handle_cut(&mut self, outcome: Outcome, _now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.cut(outcome);
+        }
+    }
+
     /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Exactly at that time counts as
     /// come; earlier calls have no effect.
     pub fn handle_timeout(&mut self, now: Instant) {

@@ -211,6 +211,18 @@ fn pings() {
     }
     assert!(tell(&Scene::grpc_or_rest(pings(9, 0))).to().is_none());
 
+    // What was used up comes back one by one.
+    let later = |n: usize| {
+        let client = repeated(http2().pause(ms(20)), 8, |script| script.ping([2; 8])).pause(ms(3_900));
+        play(
+            &Scene::grpc_or_rest(repeated(client, n, |script| script.ping([3; 8])).headers(1, GRPC_CALL)),
+            &Cuts::whole(),
+        )
+        .0
+    };
+    assert_eq!(later(3).to(), Some(To::Route(0)));
+    assert_eq!(later(4).outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Pings))));
+
     let every = |interval: u64, n: usize| {
         let client = repeated(http2().pause(ms(20)), n, |script| script.ping([3; 8]).pause(ms(interval)));
         play(&Scene::grpc_or_rest(client.headers(1, GRPC_CALL)), &Cuts::whole()).0.to()

@@ -105,8 +105,10 @@ proptest! {
         let greeting = greeting_of(GREETINGS[greeting]);
         let mut ledger = BackendLedger::new(greeting.clone(), acks);
         let mut got = pass(&mut ledger, &stream, &cuts);
-        let (wanted, owed) = return_of(&greeting, acks, &stream);
-        prop_assert_eq!(ledger.owed(), owed);
+        let wanted = return_of(&greeting, acks, &stream);
+        prop_assert_eq!(ledger.owed(), wanted.owed);
+        prop_assert_eq!(ledger.is_transparent(), wanted.owed == 0 && !wanted.awaits_first, "no later than it may");
+        let wanted = wanted.bytes;
         got.extend_from_slice(ledger.finish());
         prop_assert!(got == wanted, "got {}\nwanted {}", got.escape_ascii(), wanted.escape_ascii());
         prop_assert!(ledger.is_transparent(), "at the end nothing is held back");

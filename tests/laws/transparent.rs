@@ -118,6 +118,17 @@ fn a_settled_ledger_is_transparent_in_the_same_chunk() {
     assert!(ledger.is_transparent());
 }
 
+/// Where the SETTINGS are the last thing owed, the ledger is settled with them, and not with whatever comes next.
+#[test]
+fn a_ledger_is_settled_with_the_last_thing_that_is_owed() {
+    let stream = [&ACK[..], &[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1]].concat();
+    let mut ledger = BackendLedger::new(greeting_of(&[(3, 100)]), 1);
+    let mut chunk = &stream[..];
+    while ledger.pull(&mut chunk).is_some() {}
+    assert!(ledger.is_transparent());
+    assert!(ledger.finish().is_empty(), "nothing twice");
+}
+
 #[test]
 fn an_empty_chunk_is_nothing() {
     assert!(ClientLedger::new(1).pull(&mut &[][..]).is_none());

@@ -19,13 +19,25 @@ pub(crate) fn without_first_ack(stream: &[u8], start: usize, after: usize) -> (V
     (stream.to_vec(), false)
 }
 
-/// What a client that was greeted, and whose SETTINGS were acknowledged `acks` times, receives of this stream of its backend;
-/// and how many acknowledgements are still owed (0 for a backend that does not speak HTTP/2).
-pub(crate) fn return_of(greeting: &Greeting, acks: u32, stream: &[u8]) -> (Vec<u8>, u32) {
+/// What a client receives that was greeted.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Return {
+    pub(crate) bytes: Vec<u8>,
+    /// ACKs still to be dropped; none for a backend that does not speak HTTP/2.
+    pub(crate) owed: u32,
+    /// Whether the first SETTINGS may still come.
+    pub(crate) awaits_first: bool,
+}
+
+/// What a client that was greeted, and whose SETTINGS were acknowledged `acks` times, receives of this stream of its backend.
+pub(crate) fn return_of(greeting: &Greeting, acks: u32, stream: &[u8]) -> Return {
+    let is_legal = |kind: u8, flags: u8, stream: u32, length: usize| {
+        kind == 4 && flags & 1 == 0 && stream == 0 && length % 6 == 0 && length <= 16_384
+    };
     let (frames, rest) = frames(stream);
-    let mut out = Vec::new();
+    let mut bytes = Vec::new();
     let mut owed = acks;
-    let mut is_first = true;
+    let mut awaits_first = true;
     let mut at = 0;
     for frame in frames {
         at += frame.bytes.len();
@@ -33,26 +45,30 @@ pub(crate) fn return_of(greeting: &Greeting, acks: u32, stream: &[u8]) -> (Vec<u
             owed -= 1;
             continue;
         }
-        if is_first && frame.kind != 4 {
+        if awaits_first && frame.kind != 4 {
             // No HTTP/2: all of it goes through.
-            return ([&out[..], frame.bytes, &stream[at..]].concat(), 0);
+            bytes.extend_from_slice(frame.bytes);
+            bytes.extend_from_slice(&stream[at..]);
+            return Return { bytes, owed: 0, awaits_first: false };
         }
-        let is_legal = frame.is_settings()
-            && frame.stream == 0
-            && frame.payload.len() % 6 == 0
-            && frame.payload.len() <= 16_384;
-        if core::mem::take(&mut is_first) && is_legal {
-            out.extend_from_slice(&reconciled(greeting, frame.bytes, &frame.settings()));
+        let is_legal = is_legal(frame.kind, frame.flags, frame.stream, frame.payload.len());
+        if core::mem::take(&mut awaits_first) && is_legal {
+            bytes.extend_from_slice(&reconciled(greeting, frame.bytes, &frame.settings()));
         } else {
-            out.extend_from_slice(frame.bytes);
+            bytes.extend_from_slice(frame.bytes);
         }
     }
-    // Half a frame at the end. Its head may already say that this is no HTTP/2.
-    if is_first && rest.len() >= 9 && rest[3] != 4 {
-        owed = 0;
+    // Half a frame at the end, whose head may say already that these are no first SETTINGS.
+    if let (true, Some(head)) = (awaits_first, rest.first_chunk::<9>()) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
+        awaits_first = is_legal(head[3], head[4], stream, length);
+        if head[3] != 4 {
+            owed = 0;
+        }
     }
-    out.extend_from_slice(rest);
-    (out, owed)
+    bytes.extend_from_slice(rest);
+    Return { bytes, owed, awaits_first }
 }
 
 /// The rules for the first SETTINGS of a backend behind a mux that has spoken.

@@ -133,18 +133,19 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                     _ => Instant::now() + linger,
                 });
                 let mut written = 0;
+                let phase = machine.phase();
                 let result = poll_fn(|cx| {
                     // The write comes first: the clock and the signal are about a client that does not read.
-                    let write = poll_write_all(io, cx, &words, &mut written);
-                    let mut is_told_to_go = || !is_last && ticket.poll_signal(cx).is_ready();
-                    if write.is_pending() && (is_told_to_go() || alarm.poll(cx).is_ready()) {
-                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    if let Poll::Ready(written) = poll_write_all(io, cx, &words, &mut written) {
+                        return Poll::Ready(written.map_err(|_| Outcome::Left(phase)));
                     }
-                    write
+                    match ticket.poll_signal(cx) {
+                        Poll::Ready(signal) if !is_last => Poll::Ready(Err(signal.into())),
+                        _ => alarm.poll(cx).map(|_| Err(Outcome::TimedOut(phase))),
+                    }
                 });
-                // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
-                if result.await.is_err() {
-                    machine.handle_reset(Instant::now());
+                if let Err(outcome) = result.await {
+                    machine.handle_cut(outcome, Instant::now());
                 }
             }
             Output::NeedInput { until } => {

@@ -34,6 +34,8 @@ struct Flow {
     pending: Vec<u8>,
     written: usize,
     phase: Phase,
+    /// A write has run into a reset. The system says that once: to later reads of the same socket the reset looks like an end.
+    writer_was_reset: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -57,8 +59,8 @@ where
     let mut forth = Flow::default();
     let mut back = Flow::default();
     poll_fn(|cx| {
-        let to_backend = forth.poll(cx, client, backend);
-        let to_client = back.poll(cx, backend, client);
+        let to_backend = forth.poll(cx, client, backend, back.writer_was_reset);
+        let to_client = back.poll(cx, backend, client, forth.writer_was_reset);
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
@@ -70,7 +72,13 @@ where
 
 impl Flow {
     /// Carries what can be carried. Ready when this direction has ended; an error when its reader broke.
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<io::Result<()>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        reader_was_reset: bool,
+    ) -> Poll<io::Result<()>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -78,7 +86,7 @@ impl Flow {
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
-                Phase::Broken => return self.poll_forget(cx, reader),
+                Phase::Broken => return self.poll_forget(cx, reader, reader_was_reset),
                 Phase::Open | Phase::Ending => {}
             }
             match ready!(self.poll_write_pending(cx, writer)) {
@@ -89,9 +97,9 @@ impl Flow {
                     continue;
                 }
                 Ok(()) => {}
-                Err(_) => {
+                Err(error) => {
                     self.pending = Vec::new();
-                    self.phase = Phase::Broken;
+                    self.break_off(&error);
                     continue;
                 }
             }
@@ -103,6 +111,9 @@ impl Flow {
                 return Poll::Pending;
             }
             if buffer.filled().is_empty() {
+                if reader_was_reset {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
                 self.phase = Phase::Ending;
                 continue;
             }
@@ -110,9 +121,9 @@ impl Flow {
             while !rest.is_empty() {
                 match Pin::new(&mut *writer).poll_write(cx, rest) {
                     Poll::Ready(Ok(n)) if n > 0 => rest = rest.get(n..).unwrap_or_default(),
-                    Poll::Ready(_) => {
+                    Poll::Ready(written) => {
                         rest = &[];
-                        self.phase = Phase::Broken;
+                        self.break_off(&written.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
                     }
                     Poll::Pending => break,
                 }
@@ -124,12 +135,20 @@ impl Flow {
         }
     }
 
+    /// The writer takes nothing any more.
+    fn break_off(&mut self, error: &io::Error) {
+        self.phase = Phase::Broken;
+        // A broken pipe is another thing: its peer had ended its side in good order before.
+        self.writer_was_reset = error.kind() == io::ErrorKind::ConnectionReset;
+    }
+
     /// Reads and forgets. Always ready: this direction has ended as far as the writer is concerned, and goes on only as long as
     /// the other one does.
     fn poll_forget<R: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
+        reader_was_reset: bool,
     ) -> Poll<io::Result<()>> {
         // At most so many reads at a time, or an endless stream would never let the other direction run.
         for _ in 0..READS_AT_A_TIME {
@@ -137,6 +156,9 @@ impl Flow {
             let mut buffer = ReadBuf::uninit(&mut buffer);
             match Pin::new(&mut *reader).poll_read(cx, &mut buffer)? {
                 Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(()) if buffer.filled().is_empty() && reader_was_reset => {
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+                }
                 Poll::Ready(()) if buffer.filled().is_empty() => {
                     self.phase = Phase::Ended;
                     return Poll::Ready(Ok(()));
@@ -214,6 +236,24 @@ mod tests {
             PumpEnd::Cut
         );
         drop(backend);
+    }
+
+    /// A backend that resets while the client uploads: the client must not see an end that looks whole, whoever notices first.
+    #[tokio::test]
+    async fn a_reset_that_a_write_runs_into_stays_a_reset() {
+        for _ in 0..50 {
+            let (mut client, backend, pump) = pumped().await;
+            let upload = tokio::spawn(async move {
+                let chunk = vec![7; 64 * 1024];
+                while client.write_all(&chunk).await.is_ok() {}
+            });
+            tokio::task::yield_now().await;
+            socket2::SockRef::from(&backend).set_linger(Some(Duration::ZERO)).expect("an option");
+            drop(backend);
+            let end = timeout(Duration::from_secs(10), pump).await.expect("an end").expect("no panic");
+            assert_eq!(end, PumpEnd::Cut);
+            upload.abort();
+        }
     }
 
     /// A client that sends without reading and goes, and a backend that reads only what it could answer.
