@@ -11,13 +11,15 @@ import report
 from processes import ROOT, Failed
 
 PARTS = ["cells", "scene", "refusals", "timing"]
+# Only when asked for.
+MORE = ["patience"]
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="interop/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter idle times, fewer repetitions; every pair still runs")
     parser.add_argument("--only", action="append", metavar="TEXT",
-                        help=f"a part ({', '.join(PARTS)}), or CLIENT, or CLIENT/BACKEND, or /BACKEND; the report is not written")
+                        help=f"a part ({', '.join(PARTS + MORE)}), or CLIENT, or CLIENT/BACKEND, or /BACKEND; the report is not written")
     parser.add_argument("--direct", action="store_true", help="the suite against itself: a plain relay in oneport's place")
     return parser.parse_args()
 
@@ -40,8 +42,8 @@ def say(line):
 def main():
     asked = arguments()
     only = asked.only or []
-    parts = [part for part in PARTS if part in only] or ([] if only else PARTS)
-    only = [text for text in only if text not in PARTS]
+    parts = [part for part in PARTS + MORE if part in only] or ([] if only else PARTS)
+    only = [text for text in only if text not in PARTS + MORE]
     if only and "cells" not in parts:
         parts.append("cells")
     if asked.direct:
