@@ -55,7 +55,8 @@ macro_rules! suite {
             refusals: a_refusal_reaches_a_client_that_still_sends, a_head_that_is_too_large_is_answered,
                 lingering_ends_after_its_time, lingering_ends_after_its_bytes,
                 refusals_in_progress_are_bounded, a_refused_client_need_not_read,
-                floods_end_at_their_bound, many_openings_share_a_budget, broken_http2_gets_a_goaway;
+                floods_end_at_their_bound, many_openings_share_a_budget,
+                an_opening_beyond_the_budget_is_refused, broken_http2_gets_a_goaway;
             routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken,
                 what_waits_for_a_server_takes_no_room_from_others, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,

@@ -119,7 +119,7 @@ fn shut_down(kit: &dyn Kit) -> Duration {
 /// An undecided HTTP/1 request is answered when the listener shuts down.
 pub(crate) fn shutdown_answers_a_request_that_has_begun(kit: &dyn Kit) {
     let waits = oneport::matchers::header("x-waits", oneport::matchers::present());
-    let port = tcp().route("waits", waits).open(kit);
+    let port = tcp().route("waits", waits).limits(|limits| limits.linger = LINGER).open(kit);
     let mut client = port.client_that_says(b"GET / HTTP/1.1\r\nHost:");
     port.wait_undecided(0, 1, 0);
     port.control.shutdown();
@@ -131,7 +131,13 @@ pub(crate) fn shutdown_answers_a_request_that_has_begun(kit: &dyn Kit) {
 
 /// Who is delivered, waits in a full backlog, and is shut down, is told so and counted.
 pub(crate) fn shutdown_reaches_who_waits_for_a_place(kit: &dyn Kit) {
-    let mut port = tcp().by_protocol().limits(|limits| limits.backlog = 1).open(kit);
+    let mut port = tcp()
+        .by_protocol()
+        .limits(|limits| {
+            limits.backlog = 1;
+            limits.linger = LINGER;
+        })
+        .open(kit);
     let mut first = port.client_that_says(HTTP1);
     port.wait_decided();
     let mut second = port.client_that_says(HTTP1);

@@ -125,6 +125,7 @@ fn mix(kit: &dyn Kit, lives: &[Life]) {
             config.settings_patience = Duration::from_millis(200);
             config.max_http1_head = 2_000;
         })
+        .limits(|limits| limits.linger = Duration::from_millis(20))
         .open(kit);
     port.routes.remove("tls");
     let mut expected = BTreeMap::new();
