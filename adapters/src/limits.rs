@@ -23,7 +23,7 @@ pub struct Limits {
     pub undecided: usize,
     /// Greeted HTTP/2 connections without a request: idle gRPC channels. Default 16,384.
     pub idle: usize,
-    /// Bytes held for the openings of all undecided connections, and as many again for those that wait for their servers. Default
+    /// Bytes held for the openings of all undecided connections, and, for each route, for those that wait for its server. Default
     /// 32 MiB.
     pub opening_bytes: usize,
     /// Per route, connections that are decided and that its server has not taken. At least 1: 0 counts as 1. Default 1,024.

@@ -52,8 +52,8 @@ struct Entry {
     bytes: usize,
     waker: Option<Waker>,
     signal: Option<Signal>,
-    /// Decided and with its route: not the registry's to end.
-    is_parked: bool,
+    /// Decided and with this route: not the registry's to end.
+    parked: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -68,7 +68,8 @@ struct Inner {
     order: [BTreeSet<(Instant, usize)>; CLASSES],
     bytes: usize,
     parked: usize,
-    parked_bytes: usize,
+    /// By route: what waits for its server holds so many bytes.
+    parked_bytes: Vec<usize>,
     is_shut_down: bool,
 }
 
@@ -110,7 +111,7 @@ impl Registry {
             order: Default::default(),
             bytes: 0,
             parked: 0,
-            parked_bytes: 0,
+            parked_bytes: Vec::new(),
             is_shut_down: false,
         })))
     }
@@ -125,7 +126,7 @@ impl Registry {
         let mut inner = self.lock();
         let signal = inner.is_shut_down.then_some(Signal::Shutdown);
         let entry =
-            Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal, is_parked: false };
+            Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal, parked: None };
         let id = inner.free.pop().unwrap_or_else(|| {
             inner.entries.push(None);
             inner.entries.len() - 1
@@ -215,10 +216,9 @@ impl Ticket {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
-        if core::mem::take(&mut entry.is_parked) {
+        if let Some(route) = entry.parked.take() {
             inner.parked -= 1;
-            inner.parked_bytes -= entry.bytes;
-            entry.bytes = 0;
+            inner.parked_bytes[route] -= core::mem::take(&mut entry.bytes);
         }
         if entry.signal.is_some() {
             return;
@@ -232,22 +232,26 @@ impl Ticket {
         inner.make_room(now).into_iter().for_each(Waker::wake);
     }
 
-    /// The connection has reached its route: it is not undecided any more, and what it holds counts among what waits for servers,
-    /// which has a bound of the same size as what is undecided: a route whose server is stuck takes no room from the others.
-    /// `false` if there is none left; then nothing has changed.
-    pub(crate) fn park(&self) -> bool {
+    /// The connection has reached its route: it is not undecided any more. What it holds counts among what waits for the server of
+    /// this route, which has a bound of the same size as all that is undecided: a server that is stuck takes no room from others.
+    /// `false` if there is no room, or if the connection was told to go meanwhile; then nothing has changed.
+    #[must_use]
+    pub(crate) fn park(&self, route: usize) -> bool {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
-        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return true };
-        if inner.parked_bytes + entry.bytes > inner.opening_bytes {
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return false };
+        if inner.parked_bytes.len() <= route {
+            inner.parked_bytes.resize(route + 1, 0);
+        }
+        let has_room = inner.parked_bytes[route] + entry.bytes <= inner.opening_bytes;
+        if entry.signal.is_some() || entry.parked.is_some() || !has_room {
             return false;
         }
-        if !core::mem::replace(&mut entry.is_parked, true) {
-            inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-            inner.bytes -= entry.bytes;
-            inner.parked_bytes += entry.bytes;
-            inner.parked += 1;
-        }
+        entry.parked = Some(route);
+        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+        inner.bytes -= entry.bytes;
+        inner.parked_bytes[route] += entry.bytes;
+        inner.parked += 1;
         true
     }
 
@@ -280,9 +284,9 @@ impl Drop for Ticket {
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-        if entry.is_parked {
+        if let Some(route) = entry.parked {
             inner.parked -= 1;
-            inner.parked_bytes -= entry.bytes;
+            inner.parked_bytes[route] -= entry.bytes;
         } else {
             inner.bytes -= entry.bytes;
         }
@@ -376,20 +380,23 @@ mod tests {
             ticket
         };
         let parked = waiting(60);
-        assert!(parked.park());
+        assert!(parked.park(0));
         assert!(registry.is_empty());
         assert_eq!(registry.undecided(), Undecided::default());
         let other = waiting(41);
-        assert!(!other.park());
+        assert!(!other.park(0));
+        let elsewhere = waiting(41);
+        assert!(elsewhere.park(1), "another route has room of its own");
+        drop(elsewhere);
         assert_eq!((parked.signal(), other.signal()), (None, None));
         assert_eq!(registry.undecided().bytes, 41);
         parked.update(Phase::Delivery, Some(start), 50, start);
         assert_eq!(registry.undecided().bytes, 91);
-        assert!(other.park());
+        assert!(other.park(0));
         drop((parked, other));
         assert!(registry.is_empty());
         assert_eq!(registry.undecided().bytes, 0);
-        assert!(waiting(100).park());
+        assert!(waiting(100).park(0));
     }
 
     #[test]

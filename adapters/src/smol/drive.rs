@@ -71,8 +71,9 @@ async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home)
         }
         Pin::new(&mut timer).poll(cx).map(|_| Err(Some(Reason::DeliveryTimeout)))
     });
+    let route = parcel.handover.target().copied().unwrap_or_default();
     match place.await {
-        Ok(permit) if parcel.ticket.park() => permit.send(Arrival::new(parcel, home)),
+        Ok(permit) if parcel.ticket.park(route) => permit.send(Arrival::new(parcel, home)),
         Ok(permit) => {
             // Its place is not held while the client reads.
             drop(permit);

@@ -43,10 +43,11 @@ pub(super) fn drive<T: Io>(
             End::Routed(handover) => {
                 journey.decided(&handover, now());
                 ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
-                let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
+                let route = handover.target().copied().unwrap_or_default();
+                let slot = slots.get(route).cloned();
                 drop(slots);
                 match slot.map(Sender::try_reserve_owned) {
-                    Some(Ok(permit)) if ticket.park() => {
+                    Some(Ok(permit)) if ticket.park(route) => {
                         permit.send(Arrival::new(io, handover, journey, ticket));
                     }
                     Some(Ok(permit)) => {
@@ -85,8 +86,9 @@ async fn deliver<T: Io>(
             Err(_) => Err(Some(Reason::DeliveryTimeout)),
         }),
     });
+    let route = handover.target().copied().unwrap_or_default();
     match place.await {
-        Ok(permit) if ticket.park() => permit.send(Arrival::new(io, handover, journey, ticket)),
+        Ok(permit) if ticket.park(route) => permit.send(Arrival::new(io, handover, journey, ticket)),
         Ok(permit) => {
             drop(permit);
             refuse(io, handover, journey, ticket, Reason::Overload).await;
