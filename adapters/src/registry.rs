@@ -141,13 +141,14 @@ impl Registry {
         Ticket { registry: self.clone(), id }
     }
 
-    /// Tells every undecided connection to end, and every one that still comes.
+    /// Tells every undecided connection to end, and every one that still comes. Those that are with their routes are not told: one
+    /// that is refused later is still answered.
     pub(crate) fn shut_down(&self) {
         let mut inner = self.lock();
         inner.is_shut_down = true;
         inner.order = Default::default();
         let mut wakers = Vec::new();
-        for entry in inner.entries.iter_mut().flatten() {
+        for entry in inner.entries.iter_mut().flatten().filter(|entry| !entry.is_parked) {
             entry.signal = Some(Signal::Shutdown);
             wakers.extend(entry.waker.take());
         }

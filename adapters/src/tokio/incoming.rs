@@ -80,7 +80,7 @@ impl<T: Io> Arrival<T> {
 
     /// Takes the connection.
     pub fn accept(mut self) -> Connection<T> {
-        // Only `accept` and `refuse` take it, and both take `self`.
+        // Whatever takes it takes `self`.
         let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
         Connection::new(parcel.open(Instant::now().into_std()))
     }
@@ -98,6 +98,27 @@ impl<T: Io> Arrival<T> {
         self.refuse_for(reason);
     }
 
+    /// As [`refuse_with`](Self::refuse_with), but on the caller's task: ready when the refusal is said and the client has had its
+    /// time to read it ([`Limits::linger`](crate::Limits::linger)). For a program that ends when its connections have: a task that
+    /// nobody waits for ends with the runtime.
+    ///
+    /// Dropping the future half way closes the connection; if it had no outcome yet, that is [`Outcome::Shutdown`].
+    pub async fn refuse_and_wait(mut self, reason: Reason, detail: Option<String>) {
+        let Some(parcel) = self.0.take() else { return };
+        let Parcel { io, handover, mut journey, ticket } = *parcel;
+        journey.detail = detail;
+        refuse(io, handover, journey, ticket, reason).await;
+    }
+
+    /// Ends the connection unanswered, in [`Outcome::Shutdown`], and gives back the bare stream, for example to reset it. For a
+    /// program that can not wait any longer.
+    pub fn cut(mut self) -> T {
+        let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
+        let Parcel { io, journey, .. } = *parcel;
+        journey.end(Outcome::Shutdown, Instant::now().into_std());
+        io
+    }
+
     fn refuse_for(&mut self, reason: Reason) {
         let Some(parcel) = self.0.take() else { return };
         let Parcel { io, handover, journey, ticket } = *parcel;
@@ -109,6 +130,13 @@ impl<T: Io> Arrival<T> {
                 journey.end(Outcome::Refused(reason), Instant::now().into_std());
             }
         }
+    }
+
+    /// When the verdict was made: from here on the client waits for the server of its route. Always `Some` for an arrival that you
+    /// hold.
+    pub fn decided_at(&self) -> Option<std::time::Instant> {
+        let journey = &self.0.as_ref()?.journey;
+        journey.time_to_verdict.and_then(|time| journey.accepted.checked_add(time))
     }
 
     /// Both ends of the connection.
