@@ -148,7 +148,7 @@ impl Registry {
         inner.is_shut_down = true;
         inner.order = Default::default();
         let mut wakers = Vec::new();
-        for entry in inner.entries.iter_mut().flatten().filter(|entry| !entry.is_parked) {
+        for entry in inner.entries.iter_mut().flatten().filter(|entry| entry.parked.is_none()) {
             entry.signal = Some(Signal::Shutdown);
             wakers.extend(entry.waker.take());
         }
