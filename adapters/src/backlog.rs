@@ -69,6 +69,12 @@ impl<A> Sender<A> {
     pub(crate) fn reserve(&self) -> Reserve<'_, A> {
         Reserve { queue: &self.0, id: None }
     }
+
+    /// A place, if there is one that nobody waits for; does not wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_reserve(&self) -> Poll<Result<Permit<A>, Closed>> {
+        self.reserve().poll(&mut Context::from_waker(Waker::noop()))
+    }
 }
 
 impl<A> Clone for Sender<A> {

@@ -20,7 +20,7 @@
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod accept;
 mod address;
-#[cfg(feature = "smol")]
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod backlog;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod context;

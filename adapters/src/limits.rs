@@ -1,6 +1,8 @@
 //! Bounds of a listener, over all its connections.
 
 use std::time::Duration;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+use std::time::Instant;
 
 /// Bounds of a listener. Those of one connection are in [`Config`](crate::Config). Start from [`Limits::default`] and change what you
 /// need.
@@ -29,7 +31,8 @@ pub struct Limits {
     /// Per route, connections that are decided and that its server has not taken. At least 1: 0 counts as 1. Default 1,024.
     pub backlog: usize,
     /// How long a decided connection waits for a place in a full backlog; then it is refused with
-    /// [`Reason::DeliveryTimeout`](crate::Reason::DeliveryTimeout). Default 5 s.
+    /// [`Reason::DeliveryTimeout`](crate::Reason::DeliveryTimeout). As with all durations here, one that no clock reaches, such as
+    /// [`Duration::MAX`], means that there is no deadline. Default 5 s.
     pub delivery_deadline: Duration,
     /// Refused connections that are given time to read their refusal, all at once; further ones are closed as soon as it is
     /// written. Default 256.
@@ -44,6 +47,15 @@ pub struct Limits {
 /// How long a connection is spared by [`Limits`] after it has come or has sent something, while there are others.
 pub const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
+/// The end of a time that begins `now`. One that the clock can not express never comes.
+#[cfg(any(feature = "tokio", feature = "smol"))]
+pub(crate) fn after(now: Instant, time: Duration) -> Instant {
+    /// Further off than any process lives, and well inside of what timers can express.
+    const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+    let never = now.checked_add(NEVER).unwrap_or(now);
+    now.checked_add(time).map_or(never, |end| end.min(never))
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -55,6 +67,21 @@ impl Default for Limits {
             refusals: 256,
             linger: Duration::from_secs(1),
             linger_bytes: 64 * 1024,
+        }
+    }
+}
+
+#[cfg(all(test, any(feature = "tokio", feature = "smol")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_reaches_has_no_end() {
+        let now = Instant::now();
+        assert_eq!(after(now, Duration::from_secs(5)), now + Duration::from_secs(5));
+        let days = |days: u64| Duration::from_secs(days * 24 * 3_600);
+        for time in [Duration::MAX, Duration::from_secs(u64::MAX / 2), days(200 * 365)] {
+            assert!(after(now, time) > now + days(3_650), "{time:?}");
         }
     }
 }

@@ -88,6 +88,8 @@ impl Outbound {
                 None => break,
                 Some(Piece::Held(held)) => {
                     self.pending.extend_from_slice(held);
+                    // They have gone on as far as the ledger is concerned: it holds nothing back, and may be empty now.
+                    let _ = self.ledger.pull(&mut &[][..]);
                     self.count_reconciled();
                     if self.poll_flush(&mut write)?.is_pending() {
                         break;
@@ -210,6 +212,26 @@ mod tests {
         assert!(outbound.answered(flush, &writer).is_ready());
         outbound.reader(&reader).wake();
         assert_eq!(flags.map(|flag| flag.0.load(Ordering::Relaxed)), [false, true]);
+    }
+
+    /// The last thing that is owed may be the last thing that is written: nothing may have to follow it.
+    #[test]
+    fn a_settled_ledger_is_direct_at_once() {
+        let mut written = Vec::new();
+        encode_settings_ack(&mut written);
+        encode_settings(&mut written, &[]);
+        for is_full in [false, true] {
+            let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+            let answer = outbound.poll_write(&written, |bytes| match is_full {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(bytes.len())),
+            });
+            assert!(matches!(answer, Poll::Ready(Ok(n)) if n == written.len()));
+            assert_eq!(outbound.is_direct(), !is_full);
+            assert!(outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len()))).is_ready());
+            assert!(outbound.is_direct());
+            assert_eq!(outbound.owes(), Ok(()));
+        }
     }
 
     /// A socket that takes so many bytes at a time and is full every other time.

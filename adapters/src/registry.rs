@@ -214,8 +214,8 @@ impl Inner {
 impl Ticket {
     /// The connection has got on: it is in this phase and holds that many bytes.
     pub(crate) fn update(&self, phase: Phase, last_byte: Option<Instant>, bytes: usize, now: Instant) {
-        let mut inner = self.registry.lock();
-        let inner = &mut *inner;
+        let mut guard = self.registry.lock();
+        let inner = &mut *guard;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
         if let Some(route) = entry.parked.take() {
             inner.parked -= 1;
@@ -230,7 +230,9 @@ impl Ticket {
         entry.last_byte = last_byte.unwrap_or(entry.last_byte);
         entry.bytes = bytes;
         inner.order[entry.class as usize].insert((entry.last_byte, self.id));
-        inner.make_room(now).into_iter().for_each(Waker::wake);
+        let wakers = inner.make_room(now);
+        drop(guard);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// The connection has reached its route: it is not undecided any more. What it holds counts among what waits for the server of
@@ -298,6 +300,8 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
 
     fn registry(undecided: usize, idle: usize, opening_bytes: usize) -> Registry {
@@ -333,6 +337,36 @@ mod tests {
         let newcomer = registry.enter(start + Duration::from_secs(5));
         assert_eq!(newcomer.signal(), None);
         assert_eq!(flood[0].signal(), Some(Signal::Evicted));
+    }
+
+    /// A waker may do anything, such as run the task that it wakes.
+    #[test]
+    fn nobody_is_woken_under_the_lock() {
+        struct Look {
+            registry: Registry,
+            was_free: AtomicUsize,
+        }
+        impl Wake for Look {
+            fn wake(self: Arc<Self>) {
+                self.was_free.fetch_add(self.registry.0.try_lock().is_ok().into(), Ordering::Relaxed);
+            }
+        }
+        let start = Instant::now();
+        let registry = registry(2, 10, 100);
+        let look = Arc::new(Look { registry: registry.clone(), was_free: AtomicUsize::new(0) });
+        let waker = look.clone().into();
+        let enter = || {
+            let ticket = registry.enter(start);
+            assert!(ticket.poll_signal(&mut Context::from_waker(&waker)).is_pending());
+            ticket
+        };
+        let (_first, second, third) = (enter(), enter(), enter());
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 1, "by `enter`");
+        third.update(Phase::Opening, Some(start), 60, start);
+        second.update(Phase::Opening, Some(start), 60, start);
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 2, "by `update`");
+        registry.shut_down();
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 3, "by `shut_down`");
     }
 
     #[test]

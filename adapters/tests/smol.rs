@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_io::{Async, Timer};
 use oneport::matchers::{http1, prefix, prefix_fn};
 use oneport::smol::{Incoming, Mux, Socket};
-use oneport::{Limits, Outcome, Reason};
+use oneport::{Addresses, Limits, Outcome, Reason};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 type Tcp = Socket<TcpStream>;
@@ -100,6 +100,8 @@ fn dropping_serve_closes_everything_and_accounts_for_it() {
     tell(mux, until(|| handle.counters().accepted == 2 && handle.undecided().partial == 1));
     assert_eq!((&undecided).read(&mut [0]).unwrap(), 0);
     assert_eq!(*outcomes.lock().unwrap(), [Outcome::Shutdown]);
+    let other = Socket::new(undecided).unwrap();
+    assert!(handle.connect(other, Addresses::UNKNOWN).is_err());
     // The decided one is still to be had; then the route ends.
     smol::block_on(async {
         drop(incoming.accept().await.unwrap());
@@ -162,6 +164,62 @@ fn a_full_backlog_holds_back_its_route_only_and_refuses_in_time() {
         .collect();
     answers.sort();
     assert_eq!(answers, ["200", "502", "502"]);
+}
+
+#[test]
+fn nobody_waits_behind_one_that_is_refused() {
+    let mut limits = Limits::default();
+    limits.backlog = 1;
+    limits.delivery_deadline = Duration::from_millis(300);
+    limits.linger = Duration::from_secs(60);
+    let (mut mux, address) = mux(limits);
+    let outcomes = outcomes(&mut mux);
+    let mut old = mux.route("http1", http1());
+    let handle = mux.handle();
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    // One waits in the backlog; one gets no place in time, and does not read its refusal.
+    let _held = [connect(address, GET), connect(address, GET)];
+    tell(mux, async {
+        until(|| *outcomes.lock().unwrap() == [Outcome::Refused(Reason::DeliveryTimeout)]).await;
+        let _third = connect(address, GET);
+        until(|| handle.counters().accepted == 3 && handle.undecided().partial == 1).await;
+        old.accept().await.unwrap();
+        let late = async {
+            Timer::after(Duration::from_secs(5)).await;
+            panic!("the place is free, and nobody comes")
+        };
+        smol::future::or(old.accept(), late).await.unwrap();
+        // Nor does it hold the route when all else has ended.
+        handle.shutdown();
+        until(|| handle.undecided() == Default::default()).await;
+        let late = async {
+            Timer::after(Duration::from_secs(5)).await;
+            panic!("the route does not end")
+        };
+        assert!(smol::future::or(old.accept(), late).await.is_none());
+    });
+}
+
+#[test]
+fn bounds_may_be_as_large_as_can_be() {
+    let mut limits = Limits::default();
+    limits.backlog = usize::MAX;
+    limits.delivery_deadline = Duration::MAX;
+    limits.linger = Duration::MAX;
+    let (mut mux, address) = mux(limits);
+    let outcomes = outcomes(&mut mux);
+    let mut route = mux.route("a", prefix("a"));
+    let _routed = connect(address, b"a");
+    let refused = thread::spawn(move || {
+        let mut heard = String::new();
+        connect(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").read_to_string(&mut heard).unwrap();
+        heard
+    });
+    tell(mux, async {
+        route.accept().await.unwrap();
+        until(|| outcomes.lock().unwrap().len() == 2 && refused.is_finished()).await;
+    });
+    assert!(refused.join().unwrap().starts_with("HTTP/1.1 404"));
 }
 
 #[test]

@@ -215,6 +215,21 @@ fn a_router_refuses_times_out_evicts_and_shuts_down() {
 }
 
 #[test]
+fn the_time_for_a_refusal_may_be_as_long_as_can_be() {
+    let mut limits = Limits::default();
+    limits.linger = Duration::MAX;
+    let router = Router::with_bounds(oneport::Config::default(), limits).route("a", prefix("a")).build();
+    let (mut client, server) = pair();
+    let deciding = thread::spawn(move || router.decide(server, Addresses::UNKNOWN).map(drop));
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 404"), "{heard}");
+    drop(client);
+    assert_eq!(deciding.join().unwrap(), Err(Outcome::Refused(Reason::NoRoute)));
+}
+
+#[test]
 fn a_taken_connection_is_blocking_again_and_the_iterator_ends() {
     let mut mux = Mux::new(TcpListener::bind("127.0.0.1:0").unwrap());
     let mut old = mux.route("http1", http1());

@@ -15,8 +15,9 @@ use super::home::Home;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::backlog::{Closed, Sender};
+use crate::backlog::{Closed, Permit, Sender};
 use crate::context::{Journey, Lingering};
+use crate::limits::after;
 use crate::parcel::Parcel;
 use crate::registry::{Signal, Ticket};
 
@@ -56,23 +57,10 @@ pub(super) fn drive<T: Io>(
     }
 }
 
-/// Waits for a place in the route's backlog. Meanwhile the connection counts as undecided, and can be told to go.
 async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home) {
-    let mut reserve = slot.reserve();
-    let mut timer = Timer::after(parcel.journey.shared.limits.delivery_deadline);
-    let place = poll_fn(|cx| {
-        match parcel.ticket.poll_signal(cx) {
-            Poll::Ready(Signal::Evicted) => return Poll::Ready(Err(Some(Reason::Overload))),
-            Poll::Ready(Signal::Shutdown) => return Poll::Ready(Err(None)),
-            Poll::Pending => {}
-        }
-        if let Poll::Ready(reserved) = reserve.poll(cx) {
-            return Poll::Ready(reserved.map_err(|Closed| Some(Reason::BackendDown)));
-        }
-        Pin::new(&mut timer).poll(cx).map(|_| Err(Some(Reason::DeliveryTimeout)))
-    });
+    let until = after(Instant::now(), parcel.journey.shared.limits.delivery_deadline);
     let route = parcel.handover.target().copied().unwrap_or_default();
-    match place.await {
+    match wait_for_place(slot, &parcel.ticket, until).await {
         Ok(permit) if parcel.ticket.park(route) => permit.send(Arrival::new(parcel, home)),
         Ok(permit) => {
             // Its place is not held while the client reads.
@@ -85,6 +73,31 @@ async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home)
             dismiss(io, handover.shut_down(), journey, ticket).await;
         }
     }
+}
+
+/// Waits for a place in the route's backlog. Meanwhile the connection counts as undecided, and can be told to go: for a reason, or
+/// because all have to.
+///
+/// It takes the sender with it: while a refused client reads, the route may end, and nobody waits behind it in the line.
+async fn wait_for_place<T: Io>(
+    slot: Sender<Arrival<T>>,
+    ticket: &Ticket,
+    until: Instant,
+) -> Result<Permit<Arrival<T>>, Option<Reason>> {
+    let mut reserve = slot.reserve();
+    let mut timer = Timer::at(until);
+    poll_fn(|cx| {
+        match ticket.poll_signal(cx) {
+            Poll::Ready(Signal::Evicted) => return Poll::Ready(Err(Some(Reason::Overload))),
+            Poll::Ready(Signal::Shutdown) => return Poll::Ready(Err(None)),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(reserved) = reserve.poll(cx) {
+            return Poll::Ready(reserved.map_err(|Closed| Some(Reason::BackendDown)));
+        }
+        Pin::new(&mut timer).poll(cx).map(|_| Err(Some(Reason::DeliveryTimeout)))
+    })
+    .await
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
@@ -131,7 +144,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                 let is_last = matches!(reply, Reply::Refusal(_));
                 alarm.set(match machine.deadline() {
                     Some(deadline) if !is_last => deadline,
-                    _ => Instant::now() + linger,
+                    _ => after(Instant::now(), linger),
                 });
                 let mut written = 0;
                 let phase = machine.phase();
@@ -221,7 +234,7 @@ async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome,
 }
 
 async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
-    let mut timer = Timer::after(time);
+    let mut timer = Timer::at(after(Instant::now(), time));
     let mut is_shut = false;
     poll_fn(|cx| {
         is_shut = is_shut || Pin::new(&mut io).poll_close(cx).is_ready();

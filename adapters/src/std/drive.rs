@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::socket::Io;
 use crate::address::Addresses;
 use crate::context::{Journey, Shared};
+use crate::limits::after;
 use crate::parcel::Parcel;
 use crate::registry::{Signal, Ticket};
 
@@ -66,7 +67,7 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linge
                 let is_last = matches!(reply, Reply::Refusal(_));
                 let (deadline, ticket) = match machine.deadline() {
                     Some(deadline) if !is_last => (deadline, Some(ticket)),
-                    _ => (Instant::now() + linger, None),
+                    _ => (after(Instant::now(), linger), None),
                 };
                 // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
                 if write_all(io, &words, deadline, ticket).is_err() {
@@ -136,7 +137,7 @@ fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, h
     let Some(_place) = lingers.then(|| shared.linger()).flatten() else {
         return;
     };
-    let until = Instant::now() + shared.limits.linger;
+    let until = after(Instant::now(), shared.limits.linger);
     let _ = io.shutdown(Shutdown::Write);
     let mut left = shared.limits.linger_bytes;
     let mut buffer = [0; READ_SIZE];

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
 
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
+use crate::backlog::{Closed, Permit, Sender};
 use crate::context::{Journey, Lingering};
+use crate::limits::after;
 use crate::registry::{Signal, Ticket};
 
 /// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
@@ -46,20 +46,28 @@ pub(super) fn drive<T: Io>(
                 let route = handover.target().copied().unwrap_or_default();
                 let slot = slots.get(route).cloned();
                 drop(slots);
-                match slot.map(Sender::try_reserve_owned) {
-                    Some(Ok(permit)) if ticket.park(route) => {
+                let place = match slot {
+                    None => Err(Some(Reason::BackendDown)),
+                    Some(slot) => match slot.try_reserve() {
+                        Poll::Ready(reserved) => reserved.map_err(|Closed| Some(Reason::BackendDown)),
+                        Poll::Pending => {
+                            let until = after(now(), journey.shared.limits.delivery_deadline);
+                            Box::pin(wait_for_place(slot, &ticket, until)).await
+                        }
+                    },
+                };
+                match place {
+                    Ok(permit) if ticket.park(route) => {
                         permit.send(Arrival::new(io, handover, journey, ticket));
                     }
-                    Some(Ok(permit)) => {
+                    Ok(permit) => {
                         // Its place is not held while the client reads.
                         drop(permit);
                         refuse(io, handover, journey, ticket, Reason::Overload).await;
                     }
-                    Some(Err(TrySendError::Full(slot))) => {
-                        Box::pin(deliver(io, handover, journey, ticket, slot)).await;
-                    }
-                    Some(Err(TrySendError::Closed(_))) | None => {
-                        refuse(io, handover, journey, ticket, Reason::BackendDown).await;
+                    Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
+                    Err(None) => {
+                        Box::pin(dismiss(io, handover.shut_down(), journey, ticket)).await;
                     }
                 }
             }
@@ -67,35 +75,29 @@ pub(super) fn drive<T: Io>(
     }
 }
 
-/// Waits for a place in a full backlog. Meanwhile the connection counts as undecided, and can be told to go.
-async fn deliver<T: Io>(
-    io: T,
-    handover: Handover<usize>,
-    journey: Journey,
-    ticket: Ticket,
+/// Waits for a place in a full backlog. Meanwhile the connection counts as undecided, and can be told to go: for a reason, or
+/// because all have to.
+///
+/// It takes the sender with it: while a refused client reads, the route may end, and nobody waits behind it in the line.
+async fn wait_for_place<T: Io>(
     slot: Sender<Arrival<T>>,
-) {
-    let until = Instant::now() + journey.shared.limits.delivery_deadline;
-    let mut reserve = pin!(timeout_at(until, slot.reserve()));
-    let place = poll_fn(|cx| match ticket.poll_signal(cx) {
-        Poll::Ready(Signal::Evicted) => Poll::Ready(Err(Some(Reason::Overload))),
-        Poll::Ready(Signal::Shutdown) => Poll::Ready(Err(None)),
-        Poll::Pending => reserve.as_mut().poll(cx).map(|reserved| match reserved {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Some(Reason::BackendDown)),
-            Err(_) => Err(Some(Reason::DeliveryTimeout)),
-        }),
-    });
-    let route = handover.target().copied().unwrap_or_default();
-    match place.await {
-        Ok(permit) if ticket.park(route) => permit.send(Arrival::new(io, handover, journey, ticket)),
-        Ok(permit) => {
-            drop(permit);
-            refuse(io, handover, journey, ticket, Reason::Overload).await;
+    ticket: &Ticket,
+    until: std::time::Instant,
+) -> Result<Permit<Arrival<T>>, Option<Reason>> {
+    let mut reserve = slot.reserve();
+    let mut sleep = pin!(sleep_until(until.into()));
+    poll_fn(|cx| {
+        match ticket.poll_signal(cx) {
+            Poll::Ready(Signal::Evicted) => return Poll::Ready(Err(Some(Reason::Overload))),
+            Poll::Ready(Signal::Shutdown) => return Poll::Ready(Err(None)),
+            Poll::Pending => {}
         }
-        Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
-        Err(None) => dismiss(io, handover.shut_down(), journey, ticket).await,
-    };
+        if let Poll::Ready(reserved) = reserve.poll(cx) {
+            return Poll::Ready(reserved.map_err(|Closed| Some(Reason::BackendDown)));
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Some(Reason::DeliveryTimeout)))
+    })
+    .await
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
@@ -147,7 +149,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                 let is_last = matches!(reply, Reply::Refusal(_));
                 let deadline = match machine.deadline() {
                     Some(deadline) if !is_last => Instant::from_std(deadline),
-                    _ => Instant::now() + linger,
+                    _ => after(now(), linger).into(),
                 };
                 set_deadline(sleep.as_mut(), deadline);
                 let mut written = 0;
@@ -239,7 +241,7 @@ async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome,
 }
 
 async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
-    let until = Instant::now() + time;
+    let until = after(now(), time).into();
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
     let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut bytes))).await;
 }

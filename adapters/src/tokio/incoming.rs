@@ -1,19 +1,21 @@
 //! The server's end of a route.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 
 use futures_core::Stream;
 use oneport_core::{Facts, Handover, Outcome, Reason, Why};
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::mpsc::Receiver;
+use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::drive::refuse;
 use super::listener::Io;
 use crate::address::{Address, Addresses};
+use crate::backlog::Receiver;
 use crate::context::Journey;
 use crate::parcel::Parcel;
 use crate::registry::Ticket;
@@ -24,6 +26,7 @@ use crate::registry::Ticket;
 /// connections of this route, those that wait in its backlog included, and no others.
 #[derive(Debug)]
 pub struct Incoming<T: Io> {
+    // Its drop drops the arrivals that wait, and each of them refuses itself.
     receiver: Receiver<Arrival<T>>,
     local: Address,
 }
@@ -40,7 +43,7 @@ impl<T: Io> Incoming<T> {
 
     /// The next connection, with the choice to refuse it in its own protocol; `None` when there will be no more. Cancel-safe.
     pub async fn arrival(&mut self) -> Option<Arrival<T>> {
-        self.receiver.recv().await
+        poll_fn(|cx| self.poll_arrival(cx)).await
     }
 
     /// Where the mux listens.
@@ -49,7 +52,15 @@ impl<T: Io> Incoming<T> {
     }
 
     pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection<T>>> {
-        self.receiver.poll_recv(cx).map(|arrival| arrival.map(Arrival::accept))
+        self.poll_arrival(cx).map(|arrival| arrival.map(Arrival::accept))
+    }
+
+    /// As every source of tokio, it lets other tasks have their turn even if there is always one more.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival<T>>> {
+        let turn = ready!(poll_proceed(cx));
+        let arrival = ready!(self.receiver.poll_next(cx));
+        turn.made_progress();
+        Poll::Ready(arrival)
     }
 }
 
@@ -58,14 +69,6 @@ impl<T: Io> Stream for Incoming<T> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.poll_accept(cx).map(|connection| connection.map(Ok))
-    }
-}
-
-impl<T: Io> Drop for Incoming<T> {
-    fn drop(&mut self) {
-        self.receiver.close();
-        // Each is refused by its own drop.
-        while self.receiver.try_recv().is_ok() {}
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{channel, Sender};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
@@ -16,6 +16,7 @@ use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
 use crate::accept::{AcceptPause, MIN_PAUSE};
 use crate::address::{Address, Addresses};
+use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
@@ -114,7 +115,7 @@ impl<L: Listener> Mux<L> {
     }
 
     fn slot(&mut self) -> Incoming<L::Io> {
-        let (sender, receiver) = channel(self.plan.limits.backlog.max(1));
+        let (sender, receiver) = backlog(self.plan.limits.backlog);
         self.slots.push(sender);
         Incoming::new(receiver, self.local_address().unwrap_or(Address::Unknown))
     }
@@ -123,6 +124,9 @@ impl<L: Listener> Mux<L> {
     /// connections at once and waits until they are gone. Routed connections are their servers' business.
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on.
+    ///
+    /// Each undecided connection is a task of the runtime. Dropping the future closes the listener and ends them as a shutdown does,
+    /// without waiting until they are gone.
     pub async fn serve(self) {
         self.serve_until(pending()).await;
     }
@@ -133,6 +137,7 @@ impl<L: Listener> Mux<L> {
         let shared = plan.finish();
         let slots = Arc::new(slots);
         let _ = link.serving.set((shared.clone(), Arc::downgrade(&slots)));
+        let end = EndOfServing { stop: &link.stop, shared: &shared };
         let mut stopped = link.stop.subscribe();
 
         let mut stop = pin!(async {
@@ -173,12 +178,25 @@ impl<L: Listener> Mux<L> {
             }
         }
         drop(listener);
-        let _ = link.stop.send(true);
-        shared.registry.shut_down();
+        drop(end);
         drop(slots);
         while !shared.registry.is_empty() {
             sleep(MIN_PAUSE).await;
         }
+    }
+}
+
+/// However `serve` ends (it may be dropped by a `select!`, or with its task): nothing can be given to the mux afterwards, and no
+/// connection waits for a verdict.
+struct EndOfServing<'a> {
+    stop: &'a watch::Sender<bool>,
+    shared: &'a Shared,
+}
+
+impl Drop for EndOfServing<'_> {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.shared.registry.shut_down();
     }
 }
 
@@ -190,15 +208,17 @@ impl<T: Io> Handle<T> {
         self.0.stop.send_replace(true);
     }
 
-    /// Routes a connection that was accepted elsewhere (or whose TLS is terminated) as if the listener had accepted it.
+    /// Routes a connection that was accepted elsewhere (or whose TLS is terminated) as if the listener had accepted it, on a task
+    /// of the current runtime.
     ///
     /// # Errors
-    /// Gives the connection back if the mux is not serving (yet, or any more).
+    /// Gives the connection back if the mux is not serving (yet, or any more), and outside of a runtime.
     pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
         let Some((shared, slots)) = self.0.serving.get() else { return Err(io) };
         let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else { return Err(io) };
+        let Ok(runtime) = Runtime::try_current() else { return Err(io) };
         let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
-        tokio::spawn(drive(io, journey, slots));
+        runtime.spawn(drive(io, journey, slots));
         Ok(())
     }
 
@@ -210,5 +230,42 @@ impl<T: Io> Handle<T> {
     /// How many connections are undecided now; none before [`Mux::serve`] is called.
     pub fn undecided(&self) -> Undecided {
         self.0.serving.get().map(|(shared, _)| shared.registry.undecided()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::Receiver;
+    use oneport_core::Output;
+    use tokio::io::{duplex, AsyncReadExt, DuplexStream};
+
+    /// An arrival as a connection would hand it over that has just reserved its place.
+    fn arrival(shared: &Arc<Shared>, io: DuplexStream) -> Arrival<DuplexStream> {
+        let now = Instant::now().into_std();
+        let journey = Journey::new(shared.clone(), Addresses::UNKNOWN, now);
+        let mut machine = shared.machine(now);
+        machine.handle_input(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now);
+        let Output::Routed(handover) = machine.poll_output() else { panic!("everything matches") };
+        Arrival::new(io, handover, journey, shared.registry.enter(now))
+    }
+
+    /// Its server goes after a connection has reserved its place and before it fills it.
+    #[tokio::test]
+    async fn a_place_that_is_filled_after_its_server_has_gone_refuses() {
+        let mut plan = Plan::new(Config::default(), Limits::default());
+        plan.route("old".into(), crate::matchers::http1());
+        let shared = plan.finish();
+        let (sender, receiver): (_, Receiver<Arrival<DuplexStream>>) = backlog(1);
+        let incoming = Incoming::new(receiver, Address::Unknown);
+        let Poll::Ready(Ok(permit)) = sender.try_reserve() else { panic!("there is a place") };
+        drop(incoming);
+        let (mut client, io) = duplex(1_024);
+        permit.send(arrival(&shared, io));
+        let mut heard = [0; 12];
+        let answer = tokio::time::timeout(Duration::from_secs(10), client.read_exact(&mut heard)).await;
+        answer.expect("it is answered").expect("it is not just closed");
+        assert_eq!(heard, *b"HTTP/1.1 502");
+        assert_eq!(shared.stats.counters().count("refused"), 1);
     }
 }
