@@ -31,6 +31,7 @@ pub fn http1(data: &[u8]) {
         assert_eq!(scanner.request_line(), whole.request_line());
     }
     assert!(whole.head_len() <= limit.min(opening.len()), "looked behind the limit");
+    assert!(answer.is_settled() || opening.len() < limit, "waits for what the limit does not allow");
     if let Some(line) = whole.request_line() {
         let target = line.target(opening);
         assert!(!line.method(opening).is_empty() && !target.is_empty());
@@ -64,6 +65,7 @@ pub fn client_hello(data: &[u8]) {
         assert_eq!(reader.hello(opening).map(said), whole.hello(opening).map(said));
     }
     assert!(whole.consumed() <= opening.len());
+    assert!(answer.is_settled() || opening.len() < limit, "waits for what the limit does not allow");
     assert!(whole.held() <= 2 * limit, "more is held than the limit allows");
     assert_eq!(answer == Progress::Done, whole.hello(opening).is_some());
     if answer == Progress::Done {
