@@ -88,3 +88,12 @@ fn the_number_of_the_stream_does_not_matter() {
         goes_to(Client::http2().settings(&[]).headers(stream, GRPC_CALL).headers(1, GET), To::Route(0));
     }
 }
+
+/// Closures over the facts wait for the request like everybody else, through a greeting as well.
+#[test]
+fn a_closure_waits_for_the_request_through_the_greeting() {
+    let client = Client::http2().settings(&[]).pause(ms(50)).settings_ack().headers(1, GET);
+    let seen = tell(&Scene::new([Term::FactsPath("/x")], client).otherwise());
+    assert_eq!(seen.to(), Some(To::Route(0)));
+    assert!(seen.is_greeted());
+}

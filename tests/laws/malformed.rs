@@ -123,6 +123,8 @@ fn a_malformed_opening_is_no_match_for_the_request_and_still_http2() {
         ("a size update without end", start().frame(Kind::HEADERS, 4, 1, &[0x3f])),
         ("an empty block", start().frame(Kind::HEADERS, 4, 1, &[])),
         ("no method", fields(&GRPC_CALL[1..])),
+        ("an empty method", fields(&[&[(":method", "")], &GRPC_CALL[1..]].concat())),
+        ("no path", fields(&[&GRPC_CALL[..2], &GRPC_CALL[3..]].concat())),
         ("two paths", fields(&[GRPC_CALL, &[(":path", "/x")]].concat())),
         ("two methods", fields(&[&[(":method", "GET")][..], GRPC_CALL].concat())),
         ("a late pseudo-field", fields(&[&GRPC_CALL[..3], &[("a", "b")], &GRPC_CALL[3..]].concat())),

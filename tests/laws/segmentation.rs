@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use oneport_core::testing::Client;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use crate::support::drive::{play, Cuts, Ending};
+use crate::support::drive::{play, tell, Cuts, Ending};
 use crate::support::model::expect;
-use crate::support::scene::To;
+use crate::support::scene::{Scene, To};
 use crate::support::strategies::{cuts, scene};
+use crate::support::terms::Term;
 use crate::support::words::Word;
 
 proptest! {
@@ -18,6 +20,20 @@ proptest! {
     fn any_cuts_give_what_the_model_says(scene in scene(), cuts in cuts()) {
         prop_assert_eq!(play(&scene, &cuts).0, expect(&scene));
     }
+}
+
+/// A bound that is known to be passed early must not be a race with a matcher of raw bytes that needs more: nobody sees what is
+/// behind the byte that settled it.
+#[test]
+fn a_bound_is_no_race() {
+    let announced = Client::silent().raw(b"\x16\x03\x01\x40\0\x01\xff\0\0 too long");
+    let seen = tell(&Scene::new([Term::Prefix(b"\x16\x03\x01\x40\0\x01\xff\0\0 too")], announced.clone()));
+    assert!(seen.to().is_none(), "the seventh byte is enough to refuse it");
+    let seen = tell(&Scene::new([Term::Prefix(b"\x16\x03\x01\x40\0\x01\xff")], announced));
+    assert_eq!(seen.to(), Some(To::Route(0)), "and to take it");
+    let frames = Client::http2().settings(&[]).raw(b"\0\x40\x01\xee\0\0\0\0\0 too long");
+    let seen = tell(&Scene::new([Term::ByteAt(45, b'o')], frames).otherwise());
+    assert!(seen.to().is_none());
 }
 
 /// A property that never meets its case proves nothing: among a fixed sample of scenes, each kind of end is there, often.

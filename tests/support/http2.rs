@@ -289,12 +289,22 @@ fn decode(block: &Block, config: &Config) -> Settled {
         }
     });
     match decoded {
-        Ok(()) if fields.iter().any(|(name, _)| name == b":method") => {
+        Ok(()) if has_its_pseudo_fields(&fields) => {
             Settled::Request(Request::http2(block.stream, block.ends_stream, &fields))
         }
         Ok(()) | Err(DecodeError::Stopped) => Settled::Malformed(PROTOCOL_ERROR),
         Err(DecodeError::ListTooLarge | DecodeError::StringTooLong) => Settled::Exceeded(Bound::HeaderList),
         Err(_) => Settled::Malformed(COMPRESSION_ERROR),
+    }
+}
+
+/// RFC 9113 §8.3.1, §8.5: a request has a method, and a path unless it is CONNECT.
+fn has_its_pseudo_fields(fields: &[(Vec<u8>, Vec<u8>)]) -> bool {
+    let value = |wanted: &[u8]| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| &value[..]);
+    match value(b":method") {
+        None | Some(b"") => false,
+        Some(b"CONNECT") => true,
+        Some(_) => value(b":path").is_some(),
     }
 }
 

@@ -300,7 +300,8 @@ impl<'a> Model<'a> {
             other => panic!("undecided in {other:?}"),
         }];
         if let Some(since) = self.refusing {
-            timers.push((since + config.refusal_deadline, Timer::Refusal));
+            // The phase's own time does not count any more: it is the answer that is waited for.
+            timers = vec![(since + config.refusal_deadline, Timer::Refusal)];
         } else if let (Phase::Silent, Some(after)) = (phase, self.scene.server_first) {
             timers.push((after, Timer::ServerFirst));
         }
