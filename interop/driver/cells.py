@@ -26,6 +26,8 @@ class Cell:
     pair: object
     failures: list = dataclasses.field(default_factory=list)
     runs: int = 0
+    # What went wrong beside all the others and not alone: told, and no failure.
+    unsteady: list = dataclasses.field(default_factory=list)
 
     def passed(self):
         return self.runs > 0 and not self.failures
@@ -97,6 +99,11 @@ def run(required, bench, quick, say):
             jobs = [pool.submit(work, cell, [s for s in cell.pair.scenarios if chosen(s)]) for cell in cells.values()]
             for job in jobs:
                 job.result()
+    # Cells run several at once on a machine that may have two cores: what fails is tried once more, with nothing beside it.
+    for cell in [cell for cell in cells.values() if cell.failures]:
+        cell.unsteady, cell.failures = cell.failures, []
+        say(f"          once more: {cell.pair.client} × {cell.pair.backend}")
+        work(cell, cell.pair.scenarios)
     for server in bench.dead():
         raise Failed(f"{server.name} died meanwhile with code {server.process.returncode}:\n{server.log.read_text()[-2000:]}")
     return cells

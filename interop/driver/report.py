@@ -49,4 +49,8 @@ def table(required, cells):
     failures = [(key, failure) for key, cell in cells.items() for failure in cell.failures]
     if failures:
         out += ["", "Failures:", ""] + [f"- {key[0]} × {key[1]}: {failure}" for key, failure in failures]
+    unsteady = [(key, failure) for key, cell in cells.items() if cell.passed() for failure in cell.unsteady]
+    if unsteady:
+        out += ["", "Went wrong beside other cells and right alone:", ""]
+        out += [f"- {key[0]} × {key[1]}: {failure}" for key, failure in unsteady]
     return out + [""]

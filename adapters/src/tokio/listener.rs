@@ -26,7 +26,8 @@ pub trait Listener: Send + 'static {
     /// The next connection; `None` when there will be no more.
     ///
     /// # Errors
-    /// Whatever accepting ran into. It is counted and tried again after a pause; connections that are there are not affected.
+    /// Whatever accepting ran into. It is counted and tried again: at once, or after a pause if the process has run out of something.
+    /// Connections that are there are not affected.
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Accepted<Self::Io>>>>;
 
     /// Where it listens.
