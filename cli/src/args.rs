@@ -95,8 +95,12 @@ fn segment(text: &str) -> Result<usize, String> {
 
 #[derive(Args, Debug)]
 pub(crate) struct Listening {
-    /// Where to listen: HOST:PORT or unix:PATH; may be repeated [default: 0.0.0.0:$PORT and [::]:$PORT]
-    #[arg(long, value_name = "ADDR")]
+    // Not as a doc comment: rustdoc takes the brackets for a link.
+    #[arg(
+        long,
+        value_name = "ADDR",
+        help = "Where to listen: HOST:PORT or unix:PATH; may be repeated [default: 0.0.0.0:$PORT and [::]:$PORT]"
+    )]
     pub(crate) listen: Vec<String>,
     /// How long routed connections may go on after SIGTERM or SIGINT [default: 8s]
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]

@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::smol;
 
 /// A source of connections: `TcpListener` or `UnixListener`, or one of your own that turns into a listener for
-/// [`smol`](crate::smol). Streams that are no sockets go through a [`Router`](super::Router).
+/// [`crate::std`]. Streams that are no sockets go through a [`Router`](super::Router).
 pub trait Listener: fmt::Debug + Send + Sized + 'static {
     /// The connections.
     type Io: Socket;
