@@ -32,8 +32,10 @@ fn a_bound_is_no_race() {
     let seen = tell(&Scene::new([Term::Prefix(b"\x16\x03\x01\x40\0\x01\xff")], announced));
     assert_eq!(seen.to(), Some(To::Route(0)), "and to take it");
     let frames = Client::http2().settings(&[]).raw(b"\0\x40\x01\xee\0\0\0\0\0 too long");
-    let seen = tell(&Scene::new([Term::ByteAt(45, b'o')], frames).otherwise());
+    let seen = tell(&Scene::new([Term::ByteAt(45, b'o')], frames.clone()));
     assert!(seen.to().is_none());
+    let seen = tell(&Scene::new([Term::ByteAt(45, b'o')], frames).otherwise());
+    assert_eq!(seen.to(), Some(To::Otherwise), "nobody needed what was cut off");
 }
 
 /// A property that never meets its case proves nothing: among a fixed sample of scenes, each kind of end is there, often.
