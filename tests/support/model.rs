@@ -171,7 +171,10 @@ impl<'a> Model<'a> {
         // Once the mux has spoken, what comes depends on what it said; raw matchers keep to what came before.
         let (end, is_final) = match greeted {
             Some(greeted) => (greeted.bytes.min(config.max_prefix), true),
-            None => (len.min(visible), len >= visible),
+            // What a bound cut off is not the end: who needed it must not be passed by.
+            None => {
+                (len.min(visible), len >= visible && (exceeded.is_none() || visible == config.max_prefix))
+            }
         };
         let mut known =
             Known { http2, line: http1.line, request, tls, prefix: bytes[..end].to_vec(), is_final };

@@ -350,13 +350,16 @@ impl<R> Live<R> {
         }
     }
 
-    /// The bytes that raw matchers may look at, and whether that is all that they will get.
+    /// The bytes that raw matchers may look at, and whether that is all that they will get. Where a bound has cut off the rest
+    /// it is not: one that needed more must end in the refusal, or padding were a way around its route.
     fn prefix(&self) -> (&[u8], bool) {
         match &self.frozen {
             Frozen::No => {
-                let readable = self.facts.readable().min(self.config.max_prefix);
+                let max = self.config.max_prefix;
+                let readable = self.facts.readable().min(max);
                 let bytes = &self.opening[..self.opening.len().min(readable)];
-                (bytes, self.is_ended || bytes.len() == readable)
+                let is_cut_off = readable < max && self.facts.exceeded().is_some();
+                (bytes, self.is_ended || (bytes.len() == readable && !is_cut_off))
             }
             Frozen::Length(length) => (self.opening.get(..*length).unwrap_or_default(), true),
             Frozen::Copy(bytes) => (bytes, true),

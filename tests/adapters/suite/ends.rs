@@ -107,7 +107,7 @@ pub(crate) fn the_servers_reset_is_an_error(kit: &dyn Kit) {
 /// A client that resets while it is undecided has left, in the phase it was in, and no server hears of it.
 pub(crate) fn a_reset_of_the_undecided_has_left(kit: &dyn Kit) {
     let head = flight("curl-h1").bytes;
-    let mut port = tcp().by_protocol().route("never", http1()).open(kit);
+    let mut port = tcp().by_protocol().open(kit);
     for (i, (opening, phase)) in [
         (&b""[..], Phase::Silent),
         (b"GET", Phase::Opening),

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oneport::{Address, Addresses, Outcome, Reason, Why, EVICTION_GRACE};
 
@@ -172,6 +172,12 @@ pub(crate) fn no_outcome_is_lost_at_shutdown(kit: &dyn Kit) {
 /// Beyond the bound the silent go first, and of them the one that has been there for longest; then those in mid-opening. Who has
 /// just come is spared.
 pub(crate) fn the_longest_silent_goes_first(kit: &dyn Kit) {
+    // On a machine so busy that newcomers are none any more before all have come, it shows nothing.
+    assert!((0..5).any(|_| evict(kit)), "never in time");
+}
+
+/// Whether those who have just come were newcomers to the end.
+fn evict(kit: &dyn Kit) -> bool {
     let mut port = tcp().by_protocol().limits(|limits| limits.undecided = 4).open(kit);
     let mut partial = port.client_that_says(b"SS");
     port.wait_undecided(0, 1, 0);
@@ -182,21 +188,26 @@ pub(crate) fn the_longest_silent_goes_first(kit: &dyn Kit) {
     }
     // So long after they have come they are no newcomers any more.
     sleep(EVICTION_GRACE + Duration::from_millis(20));
+    let start = Instant::now();
     let mut newcomers = Vec::new();
-    for client in &mut silent {
+    for _ in &silent {
         newcomers.push(port.client());
-        client.expect_silent_end();
     }
     // Only newcomers are silent now: the one in mid-opening has to go.
     newcomers.push(port.client());
+    let records = port.records.wait(4);
+    if start.elapsed() >= EVICTION_GRACE {
+        return false;
+    }
+    silent.iter_mut().for_each(Client::expect_silent_end);
     partial.expect_end_without_a_word();
     assert!(newcomers.iter_mut().all(Client::hears_nothing));
-    let records = port.records.wait(4);
     assert!(records.iter().all(|record| record.outcome == Outcome::Refused(Reason::Overload)));
     let peers: Vec<_> = silent.iter().chain([&partial]).map(|client| client.address().into()).collect();
     assert_eq!(records.iter().map(|record| record.peer.clone()).collect::<Vec<Address>>(), peers);
     // Who speaks is served although the house is full.
     port.check_life("http1", HTTP1);
+    true
 }
 
 /// Idle HTTP/2 connections have a bound of their own; the longest idle one is told to go elsewhere.

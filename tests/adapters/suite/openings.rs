@@ -128,6 +128,8 @@ pub(crate) fn server_first_takes_the_silent(kit: &dyn Kit) {
     client.send(b"hello");
     served.expect(b"hello");
     assert_eq!(port.records.only(), Outcome::Routed(Why::ServerFirst));
+
+    let mut port = tcp().by_protocol().server_first("mysql", 2 * PATIENCE).open(kit);
     port.check_life("ssh", flight("ssh").bytes);
 }
 
@@ -144,11 +146,13 @@ pub(crate) fn a_single_route_for_all_waits_for_nothing(kit: &dyn Kit) {
 /// Deadlines end with the verdict: a routed connection may be as slow as it likes.
 pub(crate) fn no_deadline_outlives_the_verdict(kit: &dyn Kit) {
     let head = flight("curl-h1").bytes;
+    // Longer than a busy machine may be between a client's connecting and its first byte.
+    const LATER: Duration = Duration::from_millis(500);
     let mut port = tcp()
         .by_protocol()
         .config(|config| {
-            config.silent_deadline = SOON;
-            config.opening_deadline = SOON;
+            config.silent_deadline = LATER;
+            config.opening_deadline = LATER;
         })
         .open(kit);
     let mut client = port.client_that_says(head);
