@@ -9,4 +9,6 @@ mod hpack;
 #[cfg(test)]
 mod http1;
 #[cfg(test)]
+mod split;
+#[cfg(test)]
 mod tls;

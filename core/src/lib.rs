@@ -55,6 +55,7 @@ pub mod ledger;
 pub mod matchers;
 mod mux;
 mod routes;
+pub mod split;
 pub mod wire;
 
 pub use facts::{Bound, Fact, Facts, HttpVersion, Request};
