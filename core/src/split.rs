@@ -387,27 +387,25 @@ impl<R: Clone> SplitMachine<R> {
         Output::NeedInput { until: self.core.next_deadline() }
     }
 
+    /// Composes for every side that takes bytes, and then hands out: what is composed for one side gives credit to others.
     fn next_batch(&mut self) -> Option<(Side, Batch)> {
-        let now = self.core.now;
-        if self.core.client.in_flight().is_none() {
-            self.core.fill_client();
-            if let Some(batch) = self.core.client.take_batch(now) {
-                return Some((Side::Client, batch));
-            }
-        }
         for at in 0..self.core.links.len() {
             let Some(link) = self.core.links.get(at) else { break };
-            if link.peer.in_flight().is_some() {
-                continue;
-            }
-            let id = link.id;
+            let (id, is_writing) = (link.id, link.peer.in_flight().is_some());
             self.core.dispatch(id);
-            self.core.fill_link(id);
-            if let Some(batch) = self.core.link_mut(id).and_then(|link| link.peer.take_batch(now)) {
-                return Some((Side::Backend(id), batch));
+            if !is_writing {
+                self.core.fill_link(id);
             }
         }
-        None
+        if self.core.client.in_flight().is_none() {
+            self.core.fill_client();
+        }
+        let now = self.core.now;
+        if let Some(batch) = self.core.client.take_batch(now) {
+            return Some((Side::Client, batch));
+        }
+        let mut links = self.core.links.iter_mut();
+        links.find_map(|link| Some((Side::Backend(link.id), link.peer.take_batch(now)?)))
     }
 
     /// The last words go out, then the connection is closed.

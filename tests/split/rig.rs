@@ -49,7 +49,8 @@ pub(super) const GRPC: [(&str, &str); 6] = [
     ("content-type", "application/grpc"),
     ("te", "trailers"),
 ];
-pub(super) const GET: [(&str, &str); 4] = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
+pub(super) const GET: [(&str, &str); 4] =
+    [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
 pub(super) const POST: [(&str, &str); 4] =
     [(":method", "POST"), (":scheme", "http"), (":path", "/up"), (":authority", "a")];
 pub(super) const OK: [(&str, &str); 1] = [(":status", "200")];
@@ -202,6 +203,15 @@ impl Rig {
             self.peer(side).receive(&bytes);
             self.machine.handle_written(side.map_or(Side::Client, Side::Backend), batch, self.now);
         }
+        self.run();
+    }
+
+    /// One batch goes out, and the side is stuck again.
+    pub(super) fn unstick_once(&mut self, side: Option<BackendId>) {
+        let Some(Some(mut batch)) = self.stuck.insert(side, None) else { return };
+        let bytes = batch.copy_to_bytes(batch.remaining());
+        self.peer(side).receive(&bytes);
+        self.machine.handle_written(side.map_or(Side::Client, Side::Backend), batch, self.now);
         self.run();
     }
 

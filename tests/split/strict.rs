@@ -40,7 +40,8 @@ struct Stream {
 
 impl Stream {
     fn is_open(&self) -> bool {
-        !(self.we_reset || self.is_over && (self.we_ended || matches!(self.words.last(), Some(Word::Reset(_)))))
+        !(self.we_reset
+            || self.is_over && (self.we_ended || matches!(self.words.last(), Some(Word::Reset(_)))))
     }
 }
 
@@ -157,9 +158,12 @@ impl Strict {
         } else {
             let (first, rest) = block.split_at(most);
             encode_frame(&mut self.out, Kind::HEADERS, ends_flag, id, first);
-            let half = rest.len() / 2;
-            encode_frame(&mut self.out, Kind::CONTINUATION, 0, id, &rest[..half]);
-            encode_frame(&mut self.out, Kind::CONTINUATION, flag::END_HEADERS, id, &rest[half..]);
+            let parts = rest.chunks((rest.len() / 2 + 1).min(16_384));
+            let last = parts.len() - 1;
+            for (number, part) in parts.enumerate() {
+                let flags = if number == last { flag::END_HEADERS } else { 0 };
+                encode_frame(&mut self.out, Kind::CONTINUATION, flags, id, part);
+            }
         }
         if ends {
             self.stream(id).we_ended = true;
@@ -178,13 +182,17 @@ impl Strict {
         payload.extend(padding);
         payload.extend_from_slice(bytes);
         payload.extend(std::iter::repeat(0).take(padding.map_or(0, usize::from)));
-        let flags = if ends { flag::END_STREAM } else { 0 } | if padding.is_some() { flag::PADDED } else { 0 };
+        let flags =
+            if ends { flag::END_STREAM } else { 0 } | if padding.is_some() { flag::PADDED } else { 0 };
         encode_frame(&mut self.out, Kind::DATA, flags, id, &payload);
         self.send_window -= payload.len() as i64;
         let stream = self.stream(id);
         stream.send_window -= payload.len() as i64;
         stream.we_ended |= ends;
-        assert!(self.send_window >= 0 && self.streams[&id].send_window >= 0, "the test sends more than it may");
+        assert!(
+            self.send_window >= 0 && self.streams[&id].send_window >= 0,
+            "the test sends more than it may"
+        );
     }
 
     pub(super) fn say_reset(&mut self, id: u32, code: u32) {
@@ -265,7 +273,10 @@ impl Strict {
 
     fn take(&mut self, head: &Head, payload: &[u8]) {
         assert!(payload.len() <= 16_384, "larger than the maximum frame size");
-        assert!(self.has_settings || head.kind == Kind::SETTINGS && !head.has(flag::ACK), "SETTINGS come first");
+        assert!(
+            self.has_settings || head.kind == Kind::SETTINGS && !head.has(flag::ACK),
+            "SETTINGS come first"
+        );
         match &self.block {
             Some((stream, ..)) => assert!(head.kind == Kind::CONTINUATION && head.stream == *stream),
             None => assert!(head.kind != Kind::CONTINUATION),
@@ -282,7 +293,10 @@ impl Strict {
             }
             Kind::GOAWAY => {
                 let code = u32::from_be_bytes(payload[4..8].try_into().unwrap());
-                assert!(self.goaways.last().map_or(true, |(last, _)| number <= *last), "the last stream rises");
+                assert!(
+                    self.goaways.last().map_or(true, |(last, _)| number <= *last),
+                    "the last stream rises"
+                );
                 self.goaways.push((number, code));
             }
             Kind::WINDOW_UPDATE => {
@@ -335,7 +349,8 @@ impl Strict {
     }
 
     fn acknowledged(&mut self) {
-        let (window, table, streams) = self.unacknowledged.pop_front().expect("an ACK of SETTINGS never sent");
+        let (window, table, streams) =
+            self.unacknowledged.pop_front().expect("an ACK of SETTINGS never sent");
         let change = i64::from(window) - i64::from(self.initial_recv);
         self.initial_recv = window;
         self.streams.values_mut().for_each(|stream| stream.recv_window += change);
@@ -381,7 +396,11 @@ impl Strict {
         let mut fields = Vec::new();
         let decoded = self.decoder.decode(&block, &limits, |field| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            assert_eq!(field.never_indexed, field.name.starts_with(b"secret"), "never indexed, and only that");
+            assert_eq!(
+                field.never_indexed,
+                field.name.starts_with(b"secret"),
+                "never indexed, and only that"
+            );
             fields.push((text(field.name), text(field.value)));
             ControlFlow::Continue(())
         });

@@ -175,7 +175,9 @@ impl<R> Core<R> {
             return Ok(());
         }
         if self.client.is_oversized {
-            self.answer_unknown(id, false, ends, Answer::TOO_LARGE);
+            // What was kept of the list says in which words to answer.
+            let (_, is_grpc) = self.route(id, ends);
+            self.answer_unknown(id, is_grpc, ends, Answer::TOO_LARGE);
             return Ok(());
         }
         let head = match message::request(&self.client.fields, self.config.extended_connect) {

@@ -87,7 +87,7 @@ impl<R> Core<R> {
     fn link_is_due(&mut self, id: BackendId) {
         let (now, config) = (self.now, self.config.clone());
         let Some(link) = self.link_mut(id) else { return };
-        let is_silent = link.active > 0 && now >= link.last_input + config.keepalive_after;
+        let is_silent = link.is_needed() && now >= link.last_input + config.keepalive_after;
         if is_silent && link.asked.is_none() && link.state != LinkState::Opening {
             link.asked = Some(now);
             link.peer.put_ping(ALIVE);
@@ -104,7 +104,7 @@ fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
     let is_new = matches!(link.state, LinkState::Connecting | LinkState::Opening);
     let alive = match link.asked {
         Some(asked) => Some(asked + config.keepalive_timeout),
-        None => (link.active > 0).then(|| link.last_input + config.keepalive_after),
+        None => link.is_needed().then(|| link.last_input + config.keepalive_after),
     };
     [
         is_new.then(|| link.since + config.connect_deadline),

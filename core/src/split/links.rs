@@ -69,6 +69,11 @@ impl Link {
             && self.peer.outbox.len() < config.output_mark
     }
 
+    /// Whether requests depend on it.
+    pub(super) fn is_needed(&self) -> bool {
+        self.active > 0 || !self.waiting.is_empty()
+    }
+
     /// Lets a request wait, in its place.
     pub(super) fn wait(&mut self, id: u32) {
         let at = self.waiting.partition_point(|waiting| *waiting < id);
