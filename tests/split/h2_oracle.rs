@@ -60,7 +60,11 @@ impl Pipe {
 }
 
 /// An adapter of a few lines, for tests. Ends with the machine.
-async fn drive(client: DuplexStream, config: SplitConfig, mut connect: impl FnMut(&str) -> DuplexStream) -> SplitOutcome {
+async fn drive(
+    client: DuplexStream,
+    config: SplitConfig,
+    mut connect: impl FnMut(&str) -> DuplexStream,
+) -> SplitOutcome {
     let mut machine = SplitMachine::new(Arc::new(routes()), Arc::new(config), Instant::now());
     let (sender, mut events) = mpsc::unbounded_channel();
     let mut pipes = HashMap::from([(Side::Client, Pipe::new(Side::Client, client, &sender))]);
@@ -135,7 +139,8 @@ async fn backend(name: String, io: DuplexStream, setup: Setup) {
         }
         let name = name.clone();
         tokio::spawn(async move {
-            let is_grpc = request.headers().get("content-type").is_some_and(|value| value == "application/grpc");
+            let is_grpc =
+                request.headers().get("content-type").is_some_and(|value| value == "application/grpc");
             let path = request.uri().path().to_owned();
             let (mut body, trailers) = read_all(request.into_body()).await?;
             let mut answer = format!("{name}:{path}:").into_bytes();
@@ -185,7 +190,8 @@ async fn converse(setup: Setup, requests: usize) {
         }
         sender = sender.ready().await.expect("room for a request");
         let ends = length == 0 && !is_grpc;
-        let (response, mut stream) = sender.send_request(request.body(()).expect("a request"), ends).expect("sent");
+        let (response, mut stream) =
+            sender.send_request(request.body(()).expect("a request"), ends).expect("sent");
         let body = vec![number as u8; length];
         if !ends {
             stream.send_data(Bytes::from(body.clone()), !is_grpc).expect("data");

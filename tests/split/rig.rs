@@ -98,13 +98,38 @@ impl Rig {
 
     /// Carries bytes until nobody has anything to say.
     pub(super) fn run(&mut self) {
-        for _ in 0..100_000 {
+        for _ in 0..300_000 {
             let is_quiet = !self.drain_machine() & !self.say();
             if is_quiet {
                 return;
             }
         }
         panic!("it never ends");
+    }
+
+    /// Carries one segment of one side to the machine, if there is one and it is wanted; then does what the machine wants.
+    pub(super) fn step(&mut self, side: usize) {
+        let ids: Vec<BackendId> = self.backends.keys().copied().collect();
+        let id = side.checked_sub(1).and_then(|at| ids.get(at % ids.len().max(1))).copied();
+        self.say_of(id);
+        self.drain_machine();
+    }
+
+    fn say_of(&mut self, id: Option<BackendId>) -> bool {
+        let is_alive = match id {
+            None => self.client_closed.is_none(),
+            Some(id) => self.backends[&id].closed.is_none() && self.backends[&id].is_connected,
+        };
+        let (side, segment) = (id.map_or(Side::Client, Side::Backend), self.segment);
+        let wants = self.machine.wants_input(side);
+        let out = &mut self.peer(id).out;
+        if out.is_empty() || !is_alive || !wants {
+            return false;
+        }
+        let count = out.len().min(segment);
+        let bytes: Vec<u8> = out.drain(..count).collect();
+        self.machine.handle_input(side, Bytes::from(bytes), self.now);
+        true
     }
 
     /// Does what the machine wants; says whether that was anything.
@@ -160,23 +185,12 @@ impl Rig {
         }
     }
 
-    /// Carries what the peers say to the machine, where it wants it.
+    /// Carries a segment of each peer to the machine, where it wants it.
     fn say(&mut self) -> bool {
-        let mut said = false;
-        let mut sides = vec![(Side::Client, None, self.client_closed.is_none())];
-        let is_alive = |b: &Backend| b.closed.is_none() && b.is_connected;
-        sides.extend(self.backends.iter().map(|(id, b)| (Side::Backend(*id), Some(*id), is_alive(b))));
-        for (side, id, is_alive) in sides {
-            let segment = self.segment;
-            let wants = self.machine.wants_input(side);
-            let out = &mut self.peer(id).out;
-            if out.is_empty() || !is_alive || !wants {
-                continue;
-            }
-            let count = out.len().min(segment);
-            let bytes: Vec<u8> = out.drain(..count).collect();
-            self.machine.handle_input(side, Bytes::from(bytes), self.now);
-            said = true;
+        let backends: Vec<BackendId> = self.backends.keys().copied().collect();
+        let mut said = self.say_of(None);
+        for id in backends {
+            said |= self.say_of(Some(id));
         }
         said
     }

@@ -18,6 +18,9 @@ impl Rate {
     }
 }
 
+/// How many bursts may be earned ahead.
+const SAVED: u32 = 4;
+
 /// What is left of a [`Rate`].
 #[derive(Debug)]
 pub(super) struct Bucket {
@@ -46,9 +49,10 @@ impl Bucket {
         }
     }
 
-    /// Gives back for useful work, up to the burst.
+    /// Gives back for useful work, up to [`SAVED`] times the burst: what the work causes may come much later, and all at once.
     pub(super) fn earn(&mut self, amount: u32) {
-        self.left = self.left.saturating_add(amount).min(self.rate.burst);
+        let most = self.rate.burst.saturating_mul(SAVED).max(self.left);
+        self.left = self.left.saturating_add(amount).min(most);
     }
 
     fn refill(&mut self, now: Instant) {
@@ -57,8 +61,8 @@ impl Bucket {
         if earned == 0 {
             return;
         }
-        if earned >= u128::from(self.rate.burst - self.left) {
-            self.left = self.rate.burst;
+        if earned >= u128::from(self.rate.burst.saturating_sub(self.left)) {
+            self.left = self.left.max(self.rate.burst);
             self.refilled = now;
             return;
         }
@@ -86,9 +90,9 @@ mod tests {
         assert!(bucket.spend(1, at(2_000)), "the half second that was left counts");
         assert!(bucket.spend(2, at(60_000)));
         assert!(!bucket.spend(1, at(60_000)), "never more than the burst");
-        bucket.earn(7);
-        assert!(bucket.spend(2, at(60_000)));
-        assert!(!bucket.spend(1, at(60_000)), "nothing earns more than the burst");
+        bucket.earn(100);
+        assert!(bucket.spend(8, at(60_000)));
+        assert!(!bucket.spend(1, at(60_000)), "what is earned ahead is bounded, too");
     }
 
     #[test]

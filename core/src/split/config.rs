@@ -69,7 +69,8 @@ pub struct SplitConfig {
     /// (h2 1,024; nghttp2 10,000 and 330).
     pub own_resets: Rate,
     /// Frames that carry nothing: PING, PRIORITY, WINDOW_UPDATE, empty or unknown ones cost 1, SETTINGS 20; DATA in either
-    /// direction and requests earn some back, so that only their excess counts. Beyond it GOAWAY. Default 10,000 and 1,000 a
+    /// direction and requests earn some back, at most four bursts ahead, so that only their excess counts. A client beyond it
+    /// gets GOAWAY, a backend loses its connection. Default 10,000 and 1,000 a
     /// second (x/net, nghttp2 and netty queue 10,000 and 1,000).
     pub idle_frames: Rate,
 

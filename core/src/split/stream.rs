@@ -53,7 +53,8 @@ impl Flow {
             return Err(ErrorCode::STREAM_CLOSED);
         }
         self.recv_window -= i64::from(head.flow);
-        if self.recv_window < 0 {
+        // Below 0 without a fault, when our own SETTINGS have made it smaller; then empty frames may still come.
+        if self.recv_window < 0 && head.flow > 0 {
             return Err(ErrorCode::FLOW_CONTROL_ERROR);
         }
         if let Some(left) = &mut self.content_left {
