@@ -2,6 +2,7 @@
 
 mod attacks;
 mod h2_oracle;
+mod hostile;
 mod laws;
 mod rig;
 mod stories;

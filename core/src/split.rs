@@ -323,10 +323,8 @@ impl<R> SplitMachine<R> {
         match from {
             Side::Client => has_room && !core.client.has_input(),
             Side::Backend(id) => {
-                has_room
-                    && core
-                        .link(id)
-                        .is_some_and(|link| !link.peer.has_input() && link.peer.outbox.len() < mark)
+                let link = core.link(id);
+                has_room && link.is_some_and(|link| !link.peer.has_input() && link.may_be_read(&core.config))
             }
         }
     }

@@ -18,7 +18,10 @@ fn until_calm(rig: &mut Rig, most: u32, memory: usize, mut act: impl FnMut(&mut 
         assert!(rig.machine.buffered() <= memory, "{} bytes after {count}", rig.machine.buffered());
         if rig.outcome.is_some() {
             assert_eq!(rig.outcome, CALM);
-            assert_eq!(rig.client.goaways.last().map(|(_, code)| *code), Some(ErrorCode::ENHANCE_YOUR_CALM.0));
+            assert_eq!(
+                rig.client.goaways.last().map(|(_, code)| *code),
+                Some(ErrorCode::ENHANCE_YOUR_CALM.0)
+            );
             return count;
         }
     }
@@ -54,7 +57,9 @@ fn made_you_reset() {
         |client, id| encode_frame(&mut client.out, Kind::WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]),
         |client, id| encode_frame(&mut client.out, Kind::DATA, 0, id, b"behind the end"),
         |client, id| encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS, id, b"\x82"),
-        |client, id| encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, b"\x82"),
+        |client, id| {
+            encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, b"\x82")
+        },
     ];
     for provoke in provoke {
         let mut rig = Rig::new();
@@ -170,7 +175,12 @@ fn a_client_that_asks_and_never_reads() {
     for count in 0..9_000u32 {
         rig.client.say_ping(*b"12345678");
         if count % 100 == 0 {
-            rig.client.say_head(count * 2 + 1, &[(":method", "GET"), (":scheme", "http"), (":path", "/none")], true, None);
+            rig.client.say_head(
+                count * 2 + 1,
+                &[(":method", "GET"), (":scheme", "http"), (":path", "/none")],
+                true,
+                None,
+            );
         }
         rig.run();
         assert!(rig.machine.buffered() <= 64 * 1024 + 1_000);

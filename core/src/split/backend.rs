@@ -20,7 +20,7 @@ impl<R> Core<R> {
         while self.end.is_none() && self.client.outbox.len() < self.config.output_mark {
             let (config, now) = (&self.config, self.now);
             let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
-            if link.peer.outbox.len() >= config.output_mark {
+            if !link.may_be_read(config) {
                 return;
             }
             let taken = match link.peer.next(config, now) {

@@ -11,6 +11,9 @@ const PINNED_AT_MOST: usize = 4;
 /// Copies are gathered in blocks of this size, so that dribbled bytes do not each cost an allocation.
 const BLOCK: usize = 1024;
 
+/// Places for pieces that an empty queue keeps.
+const KEPT: usize = 16;
+
 /// Payload in order.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
@@ -76,6 +79,7 @@ impl Pieces {
     /// Forgets everything; says how many bytes that were.
     pub(super) fn clear(&mut self) -> usize {
         self.pieces.clear();
+        self.pieces.shrink_to(KEPT);
         self.tail = Vec::new();
         std::mem::take(&mut self.len)
     }
