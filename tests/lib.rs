@@ -1,5 +1,12 @@
-//! The laws of oneport, as tests.
+//! The laws of oneport, as tests: against a reference model that sees all bytes at once, against strict peers, and against
+//! what real clients sent.
 
+#[cfg(test)]
+mod adapters;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
@@ -9,6 +16,14 @@ mod hpack;
 #[cfg(test)]
 mod http1;
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod purity;
+#[cfg(test)]
 mod split;
+#[cfg(test)]
+mod support;
 #[cfg(test)]
 mod tls;

@@ -1,5 +1,6 @@
 //! What all connections of a listener share.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,7 @@ impl Plan {
             routes: Arc::new(self.routes),
             names: self.names,
             config: Arc::new(self.config),
+            lingering: AtomicUsize::new(0),
             limits: self.limits,
             stats: Arc::new(Stats::new(self.hook)),
         })
@@ -79,10 +81,28 @@ pub(crate) struct Shared {
     pub(crate) names: Vec<Arc<str>>,
     pub(crate) config: Arc<Config>,
     pub(crate) limits: Limits,
+    /// Refused connections that are given a moment to read their refusal.
+    lingering: AtomicUsize,
     pub(crate) stats: Arc<Stats>,
 }
 
+/// A place among the refusals in progress.
+#[derive(Debug)]
+pub(crate) struct Lingering(Arc<Shared>);
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        self.0.lingering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
+    /// A place among the refusals in progress, if there is one.
+    pub(crate) fn linger(self: &Arc<Self>) -> Option<Lingering> {
+        let place = Lingering(self.clone());
+        (self.lingering.fetch_add(1, Ordering::Relaxed) < self.limits.refusals).then_some(place)
+    }
+
     pub(crate) fn machine(&self, now: Instant) -> MuxMachine<usize> {
         MuxMachine::new(self.routes.clone(), self.config.clone(), now)
     }
@@ -92,7 +112,8 @@ impl Shared {
     }
 }
 
-/// One connection's way from accepting to its outcome.
+/// One connection's way from accepting to its outcome. One that is dropped half way (with the executor that it was on, or because a
+/// closure of the user panicked) ends as by shutdown: each accepted connection has an outcome.
 #[derive(Debug)]
 pub(crate) struct Journey {
     pub(crate) shared: Arc<Shared>,
@@ -104,12 +125,22 @@ pub(crate) struct Journey {
     pub(crate) route: Option<Arc<str>>,
     /// What the server of the route said when it did not take the connection.
     pub(crate) detail: Option<String>,
+    has_ended: bool,
 }
 
 impl Journey {
     pub(crate) fn new(shared: Arc<Shared>, addresses: Addresses, accepted: Instant) -> Self {
         shared.stats.accepted();
-        Self { shared, addresses, accepted, time_to_verdict: None, greeted: false, route: None, detail: None }
+        Self {
+            shared,
+            addresses,
+            accepted,
+            time_to_verdict: None,
+            greeted: false,
+            route: None,
+            detail: None,
+            has_ended: false,
+        }
     }
 
     /// The verdict is there.
@@ -120,17 +151,32 @@ impl Journey {
     }
 
     /// The journey ends: exactly once per connection.
-    pub(crate) fn end(self, outcome: Outcome, now: Instant) -> ConnectionInfo {
-        let Self { shared, addresses, accepted, time_to_verdict, greeted, route, detail } = self;
-        shared.stats.ended(&Report {
-            addresses: &addresses,
+    pub(crate) fn end(mut self, outcome: Outcome, now: Instant) -> ConnectionInfo {
+        self.report(outcome, now);
+        let addresses = core::mem::replace(&mut self.addresses, Addresses::UNKNOWN);
+        ConnectionInfo { addresses, route: self.route.take(), greeted: self.greeted }
+    }
+
+    fn report(&mut self, outcome: Outcome, now: Instant) {
+        self.has_ended = true;
+        self.shared.stats.ended(&Report {
+            addresses: &self.addresses,
             outcome,
-            route: route.as_deref(),
-            greeted,
-            detail: detail.as_deref(),
-            time_to_verdict: time_to_verdict.unwrap_or_else(|| now.saturating_duration_since(accepted)),
+            route: self.route.as_deref(),
+            greeted: self.greeted,
+            detail: self.detail.as_deref(),
+            time_to_verdict: self
+                .time_to_verdict
+                .unwrap_or_else(|| now.saturating_duration_since(self.accepted)),
         });
-        ConnectionInfo { addresses, route, greeted }
+    }
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.report(Outcome::Shutdown, Instant::now());
+        }
     }
 }
 

@@ -73,7 +73,7 @@ impl Inbound {
     }
 
     /// Copies bytes that are ready to `into`; returns how many.
-    #[cfg(any(feature = "smol", feature = "std"))]
+    #[cfg(feature = "smol")]
     pub(crate) fn copy_to(&mut self, into: &mut [u8]) -> usize {
         let taken = self.take(into.len());
         into[..taken.len()].copy_from_slice(&taken);

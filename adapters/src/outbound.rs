@@ -2,17 +2,21 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{ready, Poll};
+use std::task::{ready, Context, Poll, Wake, Waker};
 
 use oneport_core::ledger::{BackendLedger, Piece, Reconciled};
+use oneport_core::wire::frame::HEAD_LEN;
 
 use crate::stats::Stats;
 
 #[derive(Debug)]
 pub(crate) struct Outbound {
     ledger: BackendLedger,
-    /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or the head of a frame. Payload is never here.
+    /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or (the rest of) the head of a frame. Payload is never
+    /// here.
     pending: Vec<u8>,
+    /// Who waits for `pending` to be written.
+    writer: Option<Waker>,
     /// Where a backend that does not speak HTTP/2 is counted; `None` once that is known.
     stats: Option<Arc<Stats>>,
 }
@@ -20,7 +24,7 @@ pub(crate) struct Outbound {
 impl Outbound {
     pub(crate) fn new(ledger: BackendLedger, stats: Arc<Stats>) -> Self {
         let stats = (ledger.reconciled() == Reconciled::NotYet).then_some(stats);
-        Self { ledger, pending: Vec::new(), stats }
+        Self { ledger, pending: Vec::new(), writer: None, stats }
     }
 
     /// Whether writes go straight to the socket.
@@ -48,6 +52,23 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
+    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
+    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
+        self.writer = (answer.is_pending() && self.has_pending()).then(|| cx.waker().clone());
+        answer
+    }
+
+    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
+    /// this, the other half of a split connection, which waits to write, would be forgotten.
+    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
+        match &self.writer {
+            Some(writer) if !writer.will_wake(cx.waker()) => {
+                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
+            }
+            _ => cx.waker().clone(),
+        }
+    }
+
     /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
     /// dropped, or held back until more of the same frame comes; payload is accepted only once the socket has taken it.
     pub(crate) fn poll_write(
@@ -67,6 +88,8 @@ impl Outbound {
                 None => break,
                 Some(Piece::Held(held)) => {
                     self.pending.extend_from_slice(held);
+                    // They have gone on as far as the ledger is concerned: it holds nothing back, and may be empty now.
+                    let _ = self.ledger.pull(&mut &[][..]);
                     self.count_reconciled();
                     if self.poll_flush(&mut write)?.is_pending() {
                         break;
@@ -84,9 +107,16 @@ impl Outbound {
                 Poll::Ready(Err(_)) | Poll::Pending => start,
             };
             // The socket took less: the ledger goes back and sees just that.
-            self.ledger = before;
-            let mut seen = before_rest.get(..taken).unwrap_or_default();
-            while self.ledger.pull(&mut seen).is_some() {}
+            let seen = self.go_back(&before, before_rest.get(..taken).unwrap_or_default());
+            // It now holds back the start of a frame head, and that start is on the wire: the rest of the head must follow it. The
+            // piece has it, since a head that is not whole is not in a piece.
+            let rest_of_head = if taken > start && seen > 0 { HEAD_LEN - seen } else { 0 };
+            if rest_of_head > 0 {
+                self.pending
+                    .extend_from_slice(before_rest.get(taken..taken + rest_of_head).unwrap_or_default());
+                self.go_back(&before, before_rest.get(..taken + rest_of_head).unwrap_or_default());
+            }
+            let taken = taken + rest_of_head;
             return match (written, done + taken) {
                 (Poll::Ready(Err(error)), 0) => Poll::Ready(Err(error)),
                 (Poll::Ready(Ok(0)), 0) => Poll::Ready(Ok(0)),
@@ -95,6 +125,13 @@ impl Outbound {
             };
         }
         Poll::Ready(Ok(bytes.len() - rest.len()))
+    }
+
+    /// Puts the ledger to where it stands behind these bytes. Returns how many bytes of a frame head it then holds back.
+    fn go_back(&mut self, before: &BackendLedger, mut seen: &[u8]) -> usize {
+        self.ledger = before.clone();
+        while self.ledger.pull(&mut seen).is_some() {}
+        self.ledger.held_head()
     }
 
     /// The backend ends its side: what was held back is to be written as it is, by `poll_flush`.
@@ -112,6 +149,120 @@ impl Outbound {
                 }
             }
             _ => self.stats = None,
+        }
+    }
+}
+
+struct Both([Waker; 2]);
+
+impl Wake for Both {
+    fn wake(self: Arc<Self>) {
+        self.0.iter().for_each(Waker::wake_by_ref);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oneport_core::wire::frame::{encode_frame, Kind};
+    use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
+    use oneport_core::Greeting;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A server's first frames, and what a greeted client is to see of them.
+    fn frames() -> (Vec<u8>, Vec<u8>) {
+        let entry = |id, value| Setting { id, value };
+        let (mut written, mut expected) = (Vec::new(), Vec::new());
+        encode_settings(&mut written, &[entry(SettingId(9), 1), entry(SettingId(4), 1 << 20)]);
+        encode_settings(&mut expected, &[entry(SettingId(4), 1 << 20), entry(SettingId(3), 0x7fff_ffff)]);
+        encode_settings_ack(&mut written);
+        for out in [&mut written, &mut expected] {
+            encode_frame(out, Kind::WINDOW_UPDATE, 0, 0, &[0, 0, 1, 0]);
+            encode_frame(out, Kind::DATA, 0, 1, &[7; 40]);
+            encode_frame(out, Kind::DATA, 0, 1, &[]);
+        }
+        // It merged the acknowledgements of two SETTINGS, so one is owed for ever.
+        (written, expected)
+    }
+
+    /// A socket remembers one waker for writing. The reading half, when it pushes, must not make it forget the writing half.
+    #[test]
+    fn a_reader_that_pushes_wakes_the_writer_too() {
+        struct Flag(AtomicBool);
+        impl Wake for Flag {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(false))));
+        let [writer, reader] = flags.clone().map(Waker::from);
+        let (writer, reader) = (Context::from_waker(&writer), Context::from_waker(&reader));
+
+        let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+        // The SETTINGS are accepted and can not be written; then the writer waits.
+        assert!(matches!(outbound.poll_write(&frames().0, |_| Poll::Pending), Poll::Ready(Ok(1..))));
+        assert!(outbound.has_pending());
+        let flush = outbound.poll_flush(|_| Poll::Pending);
+        assert!(outbound.answered(flush, &writer).is_pending());
+        outbound.reader(&reader).wake();
+        assert!(flags.iter().all(|flag| flag.0.swap(false, Ordering::Relaxed)));
+
+        // Nobody waits any more.
+        let flush = outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())));
+        assert!(outbound.answered(flush, &writer).is_ready());
+        outbound.reader(&reader).wake();
+        assert_eq!(flags.map(|flag| flag.0.load(Ordering::Relaxed)), [false, true]);
+    }
+
+    /// The last thing that is owed may be the last thing that is written: nothing may have to follow it.
+    #[test]
+    fn a_settled_ledger_is_direct_at_once() {
+        let mut written = Vec::new();
+        encode_settings_ack(&mut written);
+        encode_settings(&mut written, &[]);
+        for is_full in [false, true] {
+            let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+            let answer = outbound.poll_write(&written, |bytes| match is_full {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(bytes.len())),
+            });
+            assert!(matches!(answer, Poll::Ready(Ok(n)) if n == written.len()));
+            assert_eq!(outbound.is_direct(), !is_full);
+            assert!(outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len()))).is_ready());
+            assert!(outbound.is_direct());
+            assert_eq!(outbound.owes(), Ok(()));
+        }
+    }
+
+    /// A socket that takes so many bytes at a time and is full every other time.
+    #[test]
+    fn short_writes_lose_nothing_and_repeat_nothing() {
+        let (written, expected) = frames();
+        for size in 1..=written.len() {
+            for piece in [1, 3, 9, 16, written.len()] {
+                let ledger = BackendLedger::new(Greeting::default(), 2);
+                let mut outbound = Outbound::new(ledger, Arc::default());
+                let (mut wire, mut is_full) = (Vec::new(), false);
+                let mut socket = |bytes: &[u8]| {
+                    is_full = !is_full;
+                    if is_full {
+                        return Poll::Pending;
+                    }
+                    let n = bytes.len().min(size);
+                    wire.extend_from_slice(&bytes[..n]);
+                    Poll::Ready(Ok(n))
+                };
+                for mut rest in written.chunks(piece) {
+                    while !rest.is_empty() {
+                        if let Poll::Ready(accepted) = outbound.poll_write(rest, &mut socket) {
+                            rest = &rest[accepted.expect("the socket has no errors")..];
+                        }
+                    }
+                }
+                outbound.finish();
+                while outbound.poll_flush(&mut socket).is_pending() {}
+                assert_eq!(wire, expected, "{size} bytes at a time of writes of {piece}");
+            }
         }
     }
 }

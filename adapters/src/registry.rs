@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use oneport_core::Phase;
+use oneport_core::{Outcome, Phase, Reason};
 
 use crate::limits::{Limits, EVICTION_GRACE};
 
@@ -14,6 +14,15 @@ use crate::limits::{Limits, EVICTION_GRACE};
 pub(crate) enum Signal {
     Evicted,
     Shutdown,
+}
+
+impl From<Signal> for Outcome {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Evicted => Self::Refused(Reason::Overload),
+            Signal::Shutdown => Self::Shutdown,
+        }
+    }
 }
 
 /// In which order connections have to go.
@@ -43,6 +52,8 @@ struct Entry {
     bytes: usize,
     waker: Option<Waker>,
     signal: Option<Signal>,
+    /// Decided and with this route: not the registry's to end.
+    parked: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -56,6 +67,9 @@ struct Inner {
     /// Per class, who has been without a byte for how long. Those that were told to go are not in it.
     order: [BTreeSet<(Instant, usize)>; CLASSES],
     bytes: usize,
+    parked: usize,
+    /// By route: what waits for its server holds so many bytes.
+    parked_bytes: Vec<usize>,
     is_shut_down: bool,
 }
 
@@ -76,13 +90,13 @@ pub(crate) struct Ticket {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Undecided {
-    /// Without a byte.
+    /// Connections without a byte.
     pub silent: usize,
-    /// In mid-opening.
+    /// Connections in mid-opening, and those that wait for a place in a full backlog.
     pub partial: usize,
-    /// Greeted and idle.
+    /// Greeted HTTP/2 connections without a request: idle gRPC channels.
     pub idle: usize,
-    /// Bytes held for all of them.
+    /// Bytes held for the openings of all of them.
     pub bytes: usize,
 }
 
@@ -96,6 +110,8 @@ impl Registry {
             free: Vec::new(),
             order: Default::default(),
             bytes: 0,
+            parked: 0,
+            parked_bytes: Vec::new(),
             is_shut_down: false,
         })))
     }
@@ -109,7 +125,8 @@ impl Registry {
     pub(crate) fn enter(&self, now: Instant) -> Ticket {
         let mut inner = self.lock();
         let signal = inner.is_shut_down.then_some(Signal::Shutdown);
-        let entry = Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal };
+        let entry =
+            Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal, parked: None };
         let id = inner.free.pop().unwrap_or_else(|| {
             inner.entries.push(None);
             inner.entries.len() - 1
@@ -124,13 +141,14 @@ impl Registry {
         Ticket { registry: self.clone(), id }
     }
 
-    /// Tells every undecided connection to end, and every one that still comes.
+    /// Tells every undecided connection to end, and every one that still comes. Those that are with their routes are not told: one
+    /// that is refused later is still answered.
     pub(crate) fn shut_down(&self) {
         let mut inner = self.lock();
         inner.is_shut_down = true;
         inner.order = Default::default();
         let mut wakers = Vec::new();
-        for entry in inner.entries.iter_mut().flatten() {
+        for entry in inner.entries.iter_mut().flatten().filter(|entry| entry.parked.is_none()) {
             entry.signal = Some(Signal::Shutdown);
             wakers.extend(entry.waker.take());
         }
@@ -149,10 +167,11 @@ impl Registry {
         }
     }
 
-    /// Whether every connection has left.
+    /// Whether every connection has left or has reached its route.
+    #[cfg(any(feature = "tokio", test))]
     pub(crate) fn is_empty(&self) -> bool {
         let inner = self.lock();
-        inner.free.len() == inner.entries.len()
+        inner.free.len() + inner.parked == inner.entries.len()
     }
 }
 
@@ -195,9 +214,13 @@ impl Inner {
 impl Ticket {
     /// The connection has got on: it is in this phase and holds that many bytes.
     pub(crate) fn update(&self, phase: Phase, last_byte: Option<Instant>, bytes: usize, now: Instant) {
-        let mut inner = self.registry.lock();
-        let inner = &mut *inner;
+        let mut guard = self.registry.lock();
+        let inner = &mut *guard;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
+        if let Some(route) = entry.parked.take() {
+            inner.parked -= 1;
+            inner.parked_bytes[route] -= core::mem::take(&mut entry.bytes);
+        }
         if entry.signal.is_some() {
             return;
         }
@@ -207,7 +230,32 @@ impl Ticket {
         entry.last_byte = last_byte.unwrap_or(entry.last_byte);
         entry.bytes = bytes;
         inner.order[entry.class as usize].insert((entry.last_byte, self.id));
-        inner.make_room(now).into_iter().for_each(Waker::wake);
+        let wakers = inner.make_room(now);
+        drop(guard);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The connection has reached its route: it is not undecided any more. What it holds counts among what waits for the server of
+    /// this route, which has a bound of the same size as all that is undecided: a server that is stuck takes no room from others.
+    /// `false` if there is no room, or if the connection was told to go meanwhile; then nothing has changed.
+    #[must_use]
+    pub(crate) fn park(&self, route: usize) -> bool {
+        let mut inner = self.registry.lock();
+        let inner = &mut *inner;
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return false };
+        if inner.parked_bytes.len() <= route {
+            inner.parked_bytes.resize(route + 1, 0);
+        }
+        let has_room = inner.parked_bytes[route] + entry.bytes <= inner.opening_bytes;
+        if entry.signal.is_some() || entry.parked.is_some() || !has_room {
+            return false;
+        }
+        entry.parked = Some(route);
+        inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
+        inner.bytes -= entry.bytes;
+        inner.parked_bytes[route] += entry.bytes;
+        inner.parked += 1;
+        true
     }
 
     /// Ready when the connection has to end.
@@ -239,7 +287,12 @@ impl Drop for Ticket {
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-        inner.bytes -= entry.bytes;
+        if let Some(route) = entry.parked {
+            inner.parked -= 1;
+            inner.parked_bytes[route] -= entry.bytes;
+        } else {
+            inner.bytes -= entry.bytes;
+        }
         inner.free.push(self.id);
     }
 }
@@ -247,6 +300,8 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
     use std::time::Duration;
 
     fn registry(undecided: usize, idle: usize, opening_bytes: usize) -> Registry {
@@ -284,6 +339,36 @@ mod tests {
         assert_eq!(flood[0].signal(), Some(Signal::Evicted));
     }
 
+    /// A waker may do anything, such as run the task that it wakes.
+    #[test]
+    fn nobody_is_woken_under_the_lock() {
+        struct Look {
+            registry: Registry,
+            was_free: AtomicUsize,
+        }
+        impl Wake for Look {
+            fn wake(self: Arc<Self>) {
+                self.was_free.fetch_add(self.registry.0.try_lock().is_ok().into(), Ordering::Relaxed);
+            }
+        }
+        let start = Instant::now();
+        let registry = registry(2, 10, 100);
+        let look = Arc::new(Look { registry: registry.clone(), was_free: AtomicUsize::new(0) });
+        let waker = look.clone().into();
+        let enter = || {
+            let ticket = registry.enter(start);
+            assert!(ticket.poll_signal(&mut Context::from_waker(&waker)).is_pending());
+            ticket
+        };
+        let (_first, second, third) = (enter(), enter(), enter());
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 1, "by `enter`");
+        third.update(Phase::Opening, Some(start), 60, start);
+        second.update(Phase::Opening, Some(start), 60, start);
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 2, "by `update`");
+        registry.shut_down();
+        assert_eq!(look.was_free.load(Ordering::Relaxed), 3, "by `shut_down`");
+    }
+
     #[test]
     fn bytes_are_a_bound_of_their_own() {
         let start = Instant::now();
@@ -318,6 +403,35 @@ mod tests {
             start + Duration::from_secs(2),
         );
         assert_eq!((first.signal(), silent.signal()), (Some(Signal::Evicted), None));
+    }
+
+    #[test]
+    fn what_waits_for_its_server_has_a_bound_of_its_own() {
+        let start = Instant::now();
+        let registry = registry(9, 9, 100);
+        let waiting = |bytes| {
+            let ticket = registry.enter(start);
+            ticket.update(Phase::Delivery, Some(start), bytes, start);
+            ticket
+        };
+        let parked = waiting(60);
+        assert!(parked.park(0));
+        assert!(registry.is_empty());
+        assert_eq!(registry.undecided(), Undecided::default());
+        let other = waiting(41);
+        assert!(!other.park(0));
+        let elsewhere = waiting(41);
+        assert!(elsewhere.park(1), "another route has room of its own");
+        drop(elsewhere);
+        assert_eq!((parked.signal(), other.signal()), (None, None));
+        assert_eq!(registry.undecided().bytes, 41);
+        parked.update(Phase::Delivery, Some(start), 50, start);
+        assert_eq!(registry.undecided().bytes, 91);
+        assert!(other.park(0));
+        drop((parked, other));
+        assert!(registry.is_empty());
+        assert_eq!(registry.undecided().bytes, 0);
+        assert!(waiting(100).park(0));
     }
 
     #[test]

@@ -40,7 +40,8 @@ mod tonic;
 
 #[cfg(feature = "axum")]
 pub use self::axum::ClientAddress;
-pub use connection::{Connection, StillOwed};
+pub use crate::owed::StillOwed;
+pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};
 pub use listener::{Accepted, Io, Listener, StreamListener};
 pub use mux::{Handle, Mux};

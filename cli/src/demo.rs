@@ -11,7 +11,7 @@ use oneport::tokio::Mux;
 use crate::address::Address;
 use crate::errors::{print, Error};
 use crate::log::Logger;
-use crate::serve::{bind, block_on, log_outcomes, stop_signal};
+use crate::serve::{bind, block_on, log_outcomes, StopSignals};
 use crate::table::Listen;
 
 pub(crate) use grpc::grpc;
@@ -37,9 +37,9 @@ pub(crate) fn run(plan: DemoPlan, logger: &Logger) -> Result<(), Error> {
 }
 
 async fn serve(plan: DemoPlan, logger: Logger) -> Result<(), Error> {
-    let stop = stop_signal()?;
+    let mut signals = StopSignals::new()?;
     let listen = Listen { address: plan.listen, is_required: true };
-    let Some(bound) = bind(&listen).await? else { return Ok(()) };
+    let Some(bound) = bind(&listen, &[]).await? else { return Ok(()) };
     let mut mux = Mux::new(bound.listener);
     let calls = mux.route("grpc", oneport::matchers::grpc());
     let requests = mux.route("rest", oneport::matchers::http());
@@ -50,10 +50,18 @@ async fn serve(plan: DemoPlan, logger: Logger) -> Result<(), Error> {
     let calls = tokio::spawn(grpc(calls));
     print(&instructions(&bound.address))?;
 
-    stop.await;
+    signals.next().await;
+    // Before the listener closes, while the path is still ours.
+    drop(bound.file);
     handle.shutdown();
-    let _ = serving.await;
-    // Idle channels never end by themselves.
-    let _ = tokio::time::timeout(DRAIN, calls).await;
+    let ended = async {
+        let _ = serving.await;
+        // Idle channels never end by themselves.
+        let _ = tokio::time::timeout(DRAIN, calls).await;
+    };
+    tokio::select! {
+        () = ended => {}
+        _ = signals.next() => {}
+    }
     Ok(())
 }

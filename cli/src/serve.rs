@@ -2,18 +2,18 @@
 
 mod bind;
 mod connect;
+mod deliver;
 mod pump;
+mod resolve;
+mod signals;
 mod socket;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::tokio::{Arrival, Handle, Incoming, Mux};
-use oneport::Reason;
-use tokio::signal::unix::{signal, SignalKind};
-use tokio::sync::{mpsc, watch, Semaphore};
-use tokio::time::timeout;
+use oneport::tokio::{Handle, Incoming, Mux};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 
 use crate::address::Backend;
 use crate::errors::{print, Error};
@@ -21,20 +21,9 @@ use crate::log::{Event, Level, Logger};
 use crate::outcome::Ended;
 use crate::table::Plan;
 pub(crate) use bind::{bind, Bound};
-use connect::connect;
-use pump::{pump, PumpEnd};
+use deliver::{deliver, Carrier};
+pub(crate) use signals::StopSignals;
 use socket::{AnyListener, Socket};
-
-/// What the tasks that carry connections share.
-#[derive(Clone)]
-struct Carrier {
-    /// How long a backend may take to accept.
-    deadline: Duration,
-    /// Turns true when the drain is over: what still runs is cut.
-    cut: watch::Receiver<bool>,
-    /// Held by every connection that is routed: the drain is over when all are gone.
-    _alive: mpsc::Sender<()>,
-}
 
 /// Serves until a signal.
 ///
@@ -59,34 +48,20 @@ pub(crate) fn block_on(future: impl Future<Output = Result<(), Error>>) -> Resul
     result
 }
 
-/// Ready at the first SIGTERM or SIGINT after the call.
-///
-/// # Errors
-/// The system refuses handlers.
-pub(crate) fn stop_signal() -> Result<impl Future<Output = &'static str>, Error> {
-    let handler =
-        |kind| signal(kind).map_err(|error| Error::runtime(format!("can not wait for signals: {error}")));
-    let (mut terminate, mut interrupt) =
-        (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        }
-    })
-}
+/// How long connections have to see the cut: it is a matter of one look at a flag.
+const CUT_GRACE: Duration = Duration::from_millis(200);
 
 async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
-    let stop = stop_signal()?;
+    let mut signals = StopSignals::new()?;
     let mut bound = Vec::new();
     for listen in &plan.listeners {
-        bound.extend(bind(listen).await?);
+        let next = bind(listen, &bound).await?;
+        bound.extend(next);
     }
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
-    let deadline = plan.limits.delivery_deadline;
-    let carrier = Carrier { deadline, cut: is_cut, _alive: alive };
+    let carrier = Carrier::new(plan.limits.delivery_deadline, is_cut, alive);
     let mut files = Vec::new();
     let mut handles: Vec<Handle<Socket>> = Vec::new();
     let mut serving = Vec::new();
@@ -104,26 +79,26 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     drop(carrier);
     print(&said)?;
 
-    let signal = stop.await;
+    let signal = signals.next().await;
     logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
-    handles.iter().for_each(Handle::shutdown);
-    // New connections are refused by the system from here on, and Unix sockets are free for a successor.
+    // Before the listeners close: a successor takes a path over only when nobody listens there, so it is still ours.
     drop(files);
+    // New connections are refused by the system from here on.
+    handles.iter().for_each(Handle::shutdown);
     let drained = async {
         for task in serving {
             let _ = task.await;
         }
         all_gone.recv().await;
     };
-    if timeout(plan.drain, drained).await.is_err() {
-        let _ = cut.send(true);
-        // A cut is a matter of one look at a flag; whoever misses it is reset by the exit.
-        let _ = timeout(Duration::from_millis(200), all_gone.recv()).await;
-        logger.log(
-            &Event::new(Level::Warn, "drain-cut")
-                .with("message", "connections were cut at the end of the drain"),
-        );
-    }
+    let message = tokio::select! {
+        () = drained => return Ok(()),
+        () = sleep(plan.drain) => "connections were cut at the end of the drain",
+        _ = signals.next() => "connections were cut by a second signal",
+    };
+    let _ = cut.send(true);
+    let _ = timeout(CUT_GRACE, all_gone.recv()).await;
+    logger.log(&Event::new(Level::Warn, "drain-cut").with("message", message));
     Ok(())
 }
 
@@ -166,42 +141,4 @@ pub(crate) fn log_outcomes(mux: &mut Mux<AnyListener>, logger: &Logger) {
         };
         logger.log(&ended.event());
     });
-}
-
-/// Takes the connections of one route to its backend. At most `most` of them wait for it at the same time; others stay in the
-/// backlog.
-async fn deliver(mut incoming: Incoming<Socket>, backend: Backend, most: usize, carrier: Carrier) {
-    let backend = Arc::new(backend);
-    let places = Arc::new(Semaphore::new(most));
-    while let Some(arrival) = incoming.arrival().await {
-        match &*backend {
-            Backend::Close => arrival.refuse(Reason::Forbidden),
-            Backend::Server(_) => {
-                let Ok(place) = places.clone().acquire_owned().await else { return };
-                let (backend, carrier) = (backend.clone(), carrier.clone());
-                tokio::spawn(async move {
-                    let Backend::Server(address) = &*backend else { return };
-                    let connected = connect(address, carrier.deadline).await;
-                    drop(place);
-                    match connected {
-                        Ok(socket) => carry(arrival, socket, carrier).await,
-                        Err(error) => arrival.refuse_with(Reason::BackendDown, format!("{address}: {error}")),
-                    }
-                });
-            }
-        }
-    }
-}
-
-/// Carries a connection until it ends or the drain is over.
-async fn carry(arrival: Arrival<Socket>, mut backend: Socket, mut carrier: Carrier) {
-    let mut client = arrival.accept();
-    let end = tokio::select! {
-        end = pump(&mut client, &mut backend) => end,
-        _ = carrier.cut.wait_for(|cut| *cut) => PumpEnd::Cut,
-    };
-    if end == PumpEnd::Cut {
-        client.inner().reset_on_close();
-        backend.reset_on_close();
-    }
 }

@@ -67,7 +67,7 @@ impl<T> Fact<T> {
     }
 }
 
-/// A bound of the design that an opening has passed.
+/// A bound of [`Config`](crate::Config) that an opening has passed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Bound {
@@ -172,7 +172,7 @@ impl Facts {
         self.tls_hello.as_ref()
     }
 
-    /// The first request as far as its method and target: on HTTP/1 known with the request line.
+    /// The first request as far as its method and target: on HTTP/1 known with the request line, on HTTP/2 with the whole head.
     pub const fn request_line(&self) -> Fact<&Request> {
         match (&self.request, self.http1.line(), self.http2_preface) {
             (Some(request), ..) => Fact::Present(request),
@@ -182,7 +182,8 @@ impl Facts {
         }
     }
 
-    /// The whole head of the first request.
+    /// The whole head of the first request. Absent if the opening is no HTTP, if the head of an HTTP/1 request is malformed, and if
+    /// HTTP/2 is malformed up to the end of its first header block.
     pub const fn request(&self) -> Fact<&Request> {
         match self.request_line() {
             Fact::Present(request) => match (request.version(), self.http1.head()) {

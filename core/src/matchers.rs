@@ -89,8 +89,9 @@ impl<'a> Opening<'a> {
         self.prefix
     }
 
-    /// Whether [`prefix`](Self::prefix) will not grow: the bound is reached, the client has ended its side, or the opening is
-    /// HTTP/2 and has said all that counts. "Need more" then means "no match".
+    /// Whether [`prefix`](Self::prefix) will not grow: a bound is reached, the client has ended its side, the opening is HTTP/2 and
+    /// has said all that counts, or the mux has greeted the client, after which bytes depend on what it was told. "Need more" of
+    /// a matcher of raw bytes then means "no match".
     pub const fn is_final(&self) -> bool {
         self.is_final
     }
@@ -121,7 +122,8 @@ enum Term {
 
 /// A question about an opening. Made by the functions of this module, combined by [`all`], [`any_of`] and [`not`] (or `!`).
 ///
-/// Its `Display` is the term of the command line where there is one.
+/// Its `Display` is for logs and messages. It follows the terms of the command line as far as there are any, without the escapes
+/// that these may need. `(a | b)`, as which [`any_of`] shows, is no such term: there it is several routes to the same backend.
 #[derive(Clone)]
 pub struct Matcher(Term);
 
@@ -182,12 +184,12 @@ pub const fn present() -> HeaderCondition {
     HeaderCondition::Present
 }
 
-/// A field with exactly this value.
+/// A field with exactly this value. Compared byte by byte, case-sensitive.
 pub fn is(value: impl Into<String>) -> HeaderCondition {
     HeaderCondition::Is(value.into())
 }
 
-/// A field whose value starts with this.
+/// A field whose value starts with this. Compared byte by byte, case-sensitive.
 pub fn starts_with(value: impl Into<String>) -> HeaderCondition {
     HeaderCondition::StartsWith(value.into())
 }
@@ -197,12 +199,14 @@ pub fn contains_token(token: impl Into<String>) -> HeaderCondition {
     HeaderCondition::ContainsToken(token.into())
 }
 
-/// A first request for exactly this path; the query does not count.
+/// A first request for exactly this path; the query does not count. Compared byte by byte: percent-encoding and `..` are not
+/// resolved.
 pub fn path(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Path(path.into())))
 }
 
 /// A first request for this path or one below it, by whole segments: `/api` takes `/api` and `/api/x`, not `/apix`.
+/// Slashes at its end do not count, so `/` takes every path. Compared byte by byte: percent-encoding and `..` are not resolved.
 pub fn path_prefix(path: impl Into<String>) -> Matcher {
     let mut path = path.into();
     while path.ends_with('/') {
@@ -211,8 +215,8 @@ pub fn path_prefix(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::PathPrefix(path)))
 }
 
-/// A first request for this host: `:authority`, else an absolute-form target, else Host; port and trailing dot dropped, case-insensitive.
-/// `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
+/// A first request for this host: `:authority`, else an absolute-form target, else Host; port and trailing dot dropped, case-insensitive
+/// (see [`Request::authority`](crate::Request::authority)). `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
 pub fn authority(name: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Authority(normal_host(name.into()))))
 }
@@ -263,7 +267,8 @@ pub fn alpn(protocol: impl Into<Vec<u8>>) -> Matcher {
     Matcher(Term::Tls(TlsTerm::Alpn(protocol.into())))
 }
 
-/// TLS whose client offers this version.
+/// TLS whose client offers this version: in supported_versions (RFC 8446 §4.2.1), or, without that extension, as the highest
+/// version of its hello (RFC 5246 has no list; lower ones are not looked for).
 pub const fn tls_version(version: TlsVersion) -> Matcher {
     Matcher(Term::Tls(TlsTerm::Version(version)))
 }
@@ -298,13 +303,15 @@ pub fn any_of(matchers: impl IntoIterator<Item = Matcher>) -> Matcher {
     Matcher(Term::AnyOf(matchers.into_iter().collect()))
 }
 
-/// A closure over the facts. It must be a pure function of them and must not take back a match or a no match.
+/// A closure over the facts. It must be a pure function of them and must not take back a match or a no match. Once no fact can
+/// change any more, [`Verdict::NeedMore`] counts as no match.
 pub fn facts_fn(judge: impl Fn(&Facts) -> Verdict + Send + Sync + 'static) -> Matcher {
     Matcher(Term::Facts(Arc::new(judge)))
 }
 
 /// A closure over the first bytes (at most [`Config::max_prefix`](crate::Config::max_prefix)). It must be a pure function of
-/// them and must not take back a match or a no match when more bytes come.
+/// them and must not take back a match or a no match when more bytes come. Once none can come ([`Opening::is_final`]),
+/// [`Verdict::NeedMore`] counts as no match.
 pub fn prefix_fn(judge: impl Fn(&[u8]) -> Verdict + Send + Sync + 'static) -> Matcher {
     Matcher(Term::PrefixFn(Arc::new(judge)))
 }
@@ -357,8 +364,11 @@ impl Matcher {
         }
     }
 
-    /// Whether it looks at what differs from request to request of one connection (path, host, method, header): routed by
-    /// connection, later requests go where the first one went.
+    /// Whether it looks at what differs from request to request of one connection (path, host, method, header, gRPC service):
+    /// routed by connection, later requests go where the first one went.
+    ///
+    /// [`grpc`], [`grpc_web`], [`websocket`] and [`h2c_upgrade`] do not count: they are kinds of requests, which ordinary clients
+    /// do not mix on one connection; proxies do. Neither do closures, whose inside is not known.
     pub fn looks_at_requests(&self) -> bool {
         match &self.0 {
             Term::All(matchers) | Term::AnyOf(matchers) => matchers.iter().any(Self::looks_at_requests),

@@ -47,13 +47,12 @@ use crate::routes::Routes;
 /// No input makes it panic or grow beyond the bounds of its [`Config`].
 #[derive(Debug)]
 pub struct MuxMachine<R> {
-    live: Option<Live<R>>,
+    // In a box: a machine waits in the task of its connection, which is as large as the largest thing that ever is in it.
+    live: Option<Box<Live<R>>>,
     end: Option<Outcome>,
 }
 
 /// What to do next.
-// A handover is moved once per connection: a box would cost an allocation to save that.
-#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 #[must_use]
 pub enum Output<R> {
@@ -76,23 +75,25 @@ pub enum Output<R> {
 impl<R> MuxMachine<R> {
     /// The machine of a connection accepted `now`. Where the first route takes everything it is decided at once.
     pub fn new(routes: Arc<Routes<R>>, config: Arc<Config>, now: Instant) -> Self {
-        let mut live = Live::new(routes, config, now);
+        let mut live = Box::new(Live::new(routes, config, now));
         live.decide(now);
         Self { live: Some(live), end: None }
     }
 
-    fn refusing(live: Live<R>) -> Self {
+    fn refusing(live: Box<Live<R>>) -> Self {
         Self { live: Some(live), end: None }
     }
 
-    /// The client has sent bytes. What lies behind the verdict belongs to the replay.
+    /// The client has sent bytes. What lies behind the verdict belongs to the replay. Bytes that are told to a spent machine are
+    /// lost: after [`Output::Routed`] they belong to whoever reads the socket.
     pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_input(bytes, now);
         }
     }
 
-    /// The client has ended its side (FIN). It may still be reading.
+    /// The client has ended its side (FIN). It may still be reading. An opening that is not HTTP/2 is judged by what has come;
+    /// an HTTP/2 client without a complete request has left.
     pub fn handle_eof(&mut self, now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_eof(now);
@@ -106,21 +107,30 @@ impl<R> MuxMachine<R> {
         }
     }
 
-    /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Early calls have no effect.
+    /// A reply could not be written in time, or must not be waited for: the connection ends as `outcome`, without another word, since
+    /// what was written of the reply may not be whole.
+    pub fn handle_cut(&mut self, outcome: Outcome, _now: Instant) {
+        if let Some(live) = &mut self.live {
+            live.cut(outcome);
+        }
+    }
+
+    /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Exactly at that time counts as
+    /// come; earlier calls have no effect.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(live) = &mut self.live {
             live.handle_timeout(now);
         }
     }
 
-    /// The listener shuts down: a connection that is undecided ends at once.
+    /// The listener shuts down: a connection that is undecided ends at once, in [`Outcome::Shutdown`].
     pub fn handle_shutdown(&mut self, _now: Instant) {
         if let Some(live) = &mut self.live {
             live.close(Outcome::Shutdown);
         }
     }
 
-    /// The listener holds too many undecided connections, and this one has to go.
+    /// The listener holds too many undecided connections, and this one has to go: it ends in [`Reason::Overload`].
     pub fn handle_eviction(&mut self, _now: Instant) {
         if let Some(live) = &mut self.live {
             live.close(Outcome::Refused(Reason::Overload));
@@ -153,34 +163,35 @@ impl<R> MuxMachine<R> {
         }
     }
 
-    /// How far the opening has come.
+    /// How far the opening has come; [`Phase::Delivery`] once the machine is spent.
     pub fn phase(&self) -> Phase {
-        self.live.as_ref().map_or(Phase::Delivery, Live::phase)
+        self.live.as_ref().map_or(Phase::Delivery, |live| live.phase())
     }
 
-    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that the client does not
-    /// read by then is not worth waiting for.
+    /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that is not read by then
+    /// is not worth waiting for, last words ([`Reply::Refusal`]) apart: they often are about this very deadline, so give them a
+    /// time of their own.
     pub fn deadline(&self) -> Option<Instant> {
-        self.live.as_ref().map(Live::deadline)
+        self.live.as_ref().map(|live| live.deadline())
     }
 
-    /// When the client's last byte came, if any did.
+    /// When the client's last byte came, if any did; `None` once the machine is spent.
     pub fn last_byte(&self) -> Option<Instant> {
-        self.live.as_ref().and_then(Live::last_byte)
+        self.live.as_ref().and_then(|live| live.last_byte())
     }
 
-    /// Bytes of memory held for the opening.
+    /// Bytes of memory held for the opening; 0 once the machine is spent.
     pub fn buffered(&self) -> usize {
-        self.live.as_ref().map_or(0, Live::buffered)
+        self.live.as_ref().map_or(0, |live| live.buffered())
     }
 
     /// What the opening has shown so far; `None` once the machine is spent.
     pub fn facts(&self) -> Option<&Facts> {
-        self.live.as_ref().map(Live::facts)
+        self.live.as_ref().map(|live| live.facts())
     }
 
-    /// Whether the mux has greeted this client.
+    /// Whether the mux has greeted this client; `false` once the machine is spent ([`Handover::is_greeted`] knows it then).
     pub fn is_greeted(&self) -> bool {
-        self.live.as_ref().is_some_and(Live::is_greeted)
+        self.live.as_ref().is_some_and(|live| live.is_greeted())
     }
 }

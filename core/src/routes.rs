@@ -71,7 +71,7 @@ impl<R> Routes<R> {
         self
     }
 
-    /// Where an opening goes that every route has refused. Without it, it is refused in its own protocol.
+    /// Where an opening goes that every route has refused. Without it, it is refused in its own protocol. The last call counts.
     pub fn otherwise(mut self, target: R) -> Self {
         self.otherwise = Some(target);
         self
@@ -79,13 +79,14 @@ impl<R> Routes<R> {
 
     /// Where an opening goes that has begun, is not HTTP/2, and is still undecided at its deadline
     /// ([`Config::opening_deadline`](crate::Config::opening_deadline)). Without it, it is refused: a slow client of one
-    /// protocol is not a client of another.
+    /// protocol is not a client of another. The last call counts.
     pub fn on_timeout(mut self, target: R) -> Self {
         self.on_timeout = Some(target);
         self
     }
 
-    /// Where a client goes that has sent nothing for this long: one that waits for the server to speak first.
+    /// Where a client goes that has sent nothing for this long: one that waits for the server to speak first. The last call
+    /// counts.
     pub fn server_first(mut self, target: R, after: Duration) -> Self {
         self.server_first = Some((target, after));
         self

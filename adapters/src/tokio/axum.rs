@@ -1,6 +1,6 @@
 //! A route as a listener of `axum::serve`.
 
-use std::future::{pending, Future};
+use std::future::pending;
 use std::io;
 
 use axum::extract::connect_info::Connected;
@@ -15,16 +15,15 @@ impl<T: Io> Listener for Incoming<T> {
     type Io = Connection<T>;
     type Addr = Address;
 
-    fn accept(&mut self) -> impl Future<Output = (Self::Io, Self::Addr)> + Send {
-        async move {
-            match Incoming::accept(self).await {
-                Some(connection) => {
-                    let peer = connection.peer_address().clone();
-                    (connection, peer)
-                }
-                // After shutdown there is nothing to accept, and axum has no way to be told.
-                None => pending().await,
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.arrival().await {
+            Some(arrival) => {
+                let connection = arrival.accept();
+                let peer = connection.peer_address().clone();
+                (connection, peer)
             }
+            // After shutdown there is nothing to accept, and axum has no way to be told.
+            None => pending().await,
         }
     }
 

@@ -2,11 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
-use bytes::Bytes;
-use oneport_core::ledger::{BackendLedger, ClientLedger};
 use oneport_core::{Facts, Why};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -15,7 +12,8 @@ use crate::address::Address;
 use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
-use crate::stats::Stats;
+use crate::owed::StillOwed;
+use crate::parcel::Opened;
 
 /// A routed connection.
 ///
@@ -29,36 +27,10 @@ pub struct Connection<T> {
     story: Box<Story>,
 }
 
-/// Why the inner stream can not be had yet.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StillOwed {
-    /// The client's acknowledgement of the mux's SETTINGS has not come yet.
-    #[error("the client has not acknowledged the mux's SETTINGS yet")]
-    ClientAck,
-    /// This many bytes of the opening have not been read yet.
-    #[error("{0} bytes of the opening have not been read yet")]
-    Replay(usize),
-    /// The backend's SETTINGS, or its acknowledgement of the client's, have not been written yet.
-    #[error("the backend has not written its SETTINGS and all acknowledgements yet")]
-    BackendSettings,
-}
-
 impl<T> Connection<T> {
-    pub(super) fn new(
-        io: T,
-        replay: Bytes,
-        to_backend: ClientLedger,
-        to_client: BackendLedger,
-        story: Story,
-        stats: Arc<Stats>,
-    ) -> Self {
-        Self {
-            io,
-            inbound: Inbound::new(replay, to_backend),
-            outbound: Outbound::new(to_client, stats),
-            story: Box::new(story),
-        }
+    pub(super) fn new(opened: Opened<T>) -> Self {
+        let Opened { io, inbound, outbound, story } = opened;
+        Self { io, inbound, outbound, story }
     }
 
     /// The client's address.
@@ -101,18 +73,13 @@ impl<T> Connection<T> {
     /// # Errors
     /// Says what does.
     pub fn owes(&self) -> Result<(), StillOwed> {
-        if self.inbound.replay_len() > 0 {
-            Err(StillOwed::Replay(self.inbound.replay_len()))
-        } else if !self.inbound.is_settled() {
-            Err(StillOwed::ClientAck)
-        } else if !self.outbound.is_direct() {
-            Err(StillOwed::BackendSettings)
-        } else {
-            Ok(())
-        }
+        self.inbound.owes()?;
+        self.outbound.owes()
     }
 
     /// The bare inner stream, once nothing stands between it and the server.
+    ///
+    /// Flush first: bytes that the connection has accepted and not written yet count as owed. Dropping it does not write them.
     ///
     /// # Errors
     /// Gives the connection back, with the reason, while something is owed.
@@ -130,7 +97,18 @@ impl<T: Io> Connection<T> {
     /// Pushes on what the write side has accepted and not written yet.
     fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { io, outbound, .. } = self;
-        outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        let answer = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+        outbound.answered(answer, cx)
+    }
+
+    /// The server reads, and waits for an answer to what it has written: see that it goes. An error shows at the next write.
+    fn push_for_reader(&mut self, cx: &Context<'_>) {
+        let Self { io, outbound, .. } = self;
+        if outbound.has_pending() {
+            let waker = outbound.reader(cx);
+            let cx = &mut Context::from_waker(&waker);
+            let _ = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+        }
     }
 }
 
@@ -140,10 +118,7 @@ impl<T: Io> AsyncRead for Connection<T> {
         if this.inbound.is_direct() && !this.outbound.has_pending() {
             return Pin::new(&mut this.io).poll_read(cx, buf);
         }
-        if this.outbound.has_pending() {
-            // The server waits for an answer to what it has written: see that it goes. An error shows at the next write.
-            let _ = this.poll_push(cx);
-        }
+        this.push_for_reader(cx);
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -167,7 +142,8 @@ impl<T: Io> AsyncWrite for Connection<T> {
         if outbound.is_direct() {
             return Pin::new(io).poll_write(cx, buf);
         }
-        outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        let answer = outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+        outbound.answered(answer, cx)
     }
 
     fn poll_write_vectored(
@@ -180,7 +156,8 @@ impl<T: Io> AsyncWrite for Connection<T> {
             return Pin::new(io).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        let answer = outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+        outbound.answered(answer, cx)
     }
 
     // Servers ask once, on the first write: the answer must not depend on the ledger.

@@ -4,73 +4,117 @@ use std::future::{poll_fn, Future};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{pin, Pin};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
 
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::context::Journey;
+use crate::backlog::{Closed, Permit, Sender};
+use crate::context::{Journey, Lingering};
+use crate::limits::after;
 use crate::registry::{Signal, Ticket};
 
 /// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
 const READ_SIZE: usize = 16 * 1024;
 
 /// Decides where an accepted connection goes, and takes it there.
-pub(super) async fn drive<T: Io>(mut io: T, mut journey: Journey, slots: Arc<Slots<T>>) {
-    let machine = journey.shared.machine(journey.accepted);
+///
+/// Thousands of tasks may wait here, each as large as all that can ever be in it: what comes after the verdict is in boxes.
+pub(super) fn drive<T: Io>(
+    mut io: T,
+    mut journey: Journey,
+    slots: Arc<Slots<T>>,
+) -> impl Future<Output = ()> + Send {
+    // At once, and not when the task first runs: whoever waits for all connections to end knows of this one.
     let ticket = journey.shared.registry.enter(journey.accepted);
-    let handover = match run(&mut io, machine, &ticket).await {
-        End::Routed(handover) => *handover,
-        End::Closed { outcome, greeted, has_said } => {
-            journey.greeted |= greeted;
-            return close(io, journey, ticket, outcome, has_said).await;
+    async move {
+        let machine = journey.shared.machine(journey.accepted);
+        match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
+            End::Closed { outcome, greeted, has_said } => {
+                journey.greeted |= greeted;
+                close(io, journey, ticket, outcome, has_said).await;
+            }
+            End::Routed(handover) => {
+                journey.decided(&handover, now());
+                ticket.update(Phase::Delivery, handover.last_byte(), handover.buffered(), now());
+                let route = handover.target().copied().unwrap_or_default();
+                let slot = slots.get(route).cloned();
+                drop(slots);
+                let place = match slot {
+                    None => Err(Some(Reason::BackendDown)),
+                    Some(slot) => match slot.try_reserve() {
+                        Poll::Ready(reserved) => reserved.map_err(|Closed| Some(Reason::BackendDown)),
+                        Poll::Pending => {
+                            let until = after(now(), journey.shared.limits.delivery_deadline);
+                            Box::pin(wait_for_place(slot, &ticket, until)).await
+                        }
+                    },
+                };
+                match place {
+                    Ok(permit) if ticket.park(route) => {
+                        permit.send(Arrival::new(io, handover, journey, ticket));
+                    }
+                    Ok(permit) => {
+                        // Its place is not held while the client reads.
+                        drop(permit);
+                        refuse(io, handover, journey, ticket, Reason::Overload).await;
+                    }
+                    Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
+                    Err(None) => {
+                        Box::pin(dismiss(io, handover.shut_down(), journey, ticket)).await;
+                    }
+                }
+            }
         }
-    };
-    journey.decided(&handover, now());
-    let slot = handover.target().and_then(|slot| slots.get(*slot)).cloned();
-    drop(slots);
-    let Some(slot) = slot else {
-        return refuse(io, handover, journey, Some(ticket), Reason::BackendDown).await;
-    };
+    }
+}
 
-    // While it waits for a place, it counts as undecided, and can be told to go.
-    let until = Instant::now() + journey.shared.limits.delivery_deadline;
-    let mut reserve = pin!(timeout_at(until, slot.reserve()));
-    let permit = poll_fn(|cx| match ticket.poll_signal(cx) {
-        Poll::Ready(signal) => Poll::Ready(Err(match signal {
-            Signal::Evicted => Reason::Overload,
-            Signal::Shutdown => Reason::BackendDown,
-        })),
-        Poll::Pending => reserve.as_mut().poll(cx).map(|reserved| match reserved {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Reason::BackendDown),
-            Err(_) => Err(Reason::DeliveryTimeout),
-        }),
-    });
-    match permit.await {
-        Ok(permit) => permit.send(Arrival::new(io, handover, journey)),
-        Err(reason) => refuse(io, handover, journey, Some(ticket), reason).await,
-    };
+/// Waits for a place in a full backlog. Meanwhile the connection counts as undecided, and can be told to go: for a reason, or
+/// because all have to.
+///
+/// It takes the sender with it: while a refused client reads, the route may end, and nobody waits behind it in the line.
+async fn wait_for_place<T: Io>(
+    slot: Sender<Arrival<T>>,
+    ticket: &Ticket,
+    until: std::time::Instant,
+) -> Result<Permit<Arrival<T>>, Option<Reason>> {
+    let mut reserve = slot.reserve();
+    let mut sleep = pin!(sleep_until(until.into()));
+    poll_fn(|cx| {
+        match ticket.poll_signal(cx) {
+            Poll::Ready(Signal::Evicted) => return Poll::Ready(Err(Some(Reason::Overload))),
+            Poll::Ready(Signal::Shutdown) => return Poll::Ready(Err(None)),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(reserved) = reserve.poll(cx) {
+            return Poll::Ready(reserved.map_err(|Closed| Some(Reason::BackendDown)));
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Some(Reason::DeliveryTimeout)))
+    })
+    .await
 }
 
 /// The route does not take the connection: answers it, as soon as it is known how.
-pub(super) async fn refuse<T: Io>(
-    mut io: T,
+pub(super) fn refuse<T: Io>(
+    io: T,
     handover: Handover<usize>,
-    mut journey: Journey,
-    ticket: Option<Ticket>,
+    journey: Journey,
+    ticket: Ticket,
     reason: Reason,
-) {
-    let ticket = ticket.unwrap_or_else(|| journey.shared.registry.enter(now()));
-    let machine = handover.refuse(reason, now());
-    // A refusing machine does not route.
-    if let End::Closed { outcome, greeted, has_said } = run(&mut io, machine, &ticket).await {
+) -> Pin<Box<impl Future<Output = ()> + Send>> {
+    Box::pin(dismiss(io, handover.refuse(reason, now()), journey, ticket))
+}
+
+/// Says what a machine that does not route any more has to say, and ends the connection.
+async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Journey, ticket: Ticket) {
+    let end = run(&mut io, machine, &ticket, journey.shared.limits.linger).await;
+    if let End::Closed { outcome, greeted, has_said } = end {
         journey.greeted |= greeted;
         close(io, journey, ticket, outcome, has_said).await;
     }
@@ -79,7 +123,7 @@ pub(super) async fn refuse<T: Io>(
 /// How the machine's part ends.
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
-    Routed(Box<Handover<usize>>),
+    Routed(Handover<usize>),
 }
 
 /// What an undecided connection waits for.
@@ -91,7 +135,7 @@ enum Event {
 }
 
 /// The loop of the machine. No buffer is held while it waits.
-async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket) -> End {
+async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
     let mut sleep = pin!(sleep_until(Instant::now()));
     let mut greeted = false;
     let mut has_said = false;
@@ -101,18 +145,27 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket)
                 let mut words = Vec::new();
                 reply.encode(&mut words);
                 has_said = true;
-                let deadline = machine.deadline().map_or_else(Instant::now, Instant::from_std);
+                // Last words have a time of their own: what they answer is often that the phase's time, or the listener's, is over.
+                let is_last = matches!(reply, Reply::Refusal(_));
+                let deadline = match machine.deadline() {
+                    Some(deadline) if !is_last => Instant::from_std(deadline),
+                    _ => after(now(), linger).into(),
+                };
                 set_deadline(sleep.as_mut(), deadline);
                 let mut written = 0;
+                let phase = machine.phase();
                 let result = poll_fn(|cx| {
-                    if ticket.poll_signal(cx).is_ready() || sleep.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                    // The write comes first: the clock and the signal are about a client that does not read.
+                    if let Poll::Ready(written) = poll_write_all(io, cx, &words, &mut written) {
+                        return Poll::Ready(written.map_err(|_| Outcome::Left(phase)));
                     }
-                    poll_write_all(io, cx, &words, &mut written)
+                    match ticket.poll_signal(cx) {
+                        Poll::Ready(signal) if !is_last => Poll::Ready(Err(signal.into())),
+                        _ => sleep.as_mut().poll(cx).map(|_| Err(Outcome::TimedOut(phase))),
+                    }
                 });
-                // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
-                if result.await.is_err() {
-                    machine.handle_reset(now());
+                if let Err(outcome) = result.await {
+                    machine.handle_cut(outcome, now());
                 }
             }
             Output::NeedInput { until } => {
@@ -141,7 +194,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket)
                     Event::Timeout => machine.handle_timeout(now()),
                 }
             }
-            Output::Routed(handover) => return End::Routed(Box::new(handover)),
+            Output::Routed(handover) => return End::Routed(handover),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -175,37 +228,22 @@ fn poll_write_all<T: AsyncWrite + Unpin>(
     Pin::new(io).poll_flush(cx)
 }
 
-/// Refusals that are being lingered on, over all listeners of the process.
-static LINGERING: AtomicUsize = AtomicUsize::new(0);
-
-/// A place among the refusals in progress.
-struct Lingering;
-
-impl Lingering {
-    fn enter(most: usize) -> Option<Self> {
-        let place = Self;
-        (LINGERING.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        LINGERING.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
 /// would reset the connection and destroy what was written.
-async fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
+async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome, has_said: bool) {
     let shared = journey.shared.clone();
     journey.end(outcome, now());
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
-    let Some(_place) = lingers.then(|| Lingering::enter(shared.limits.refusals)).flatten() else { return };
-    let until = Instant::now() + shared.limits.linger;
+    if let Some(place) = lingers.then(|| shared.linger()).flatten() {
+        Box::pin(linger(io, shared.limits.linger, shared.limits.linger_bytes, place)).await;
+    }
+}
+
+async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
+    let until = after(now(), time).into();
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
-    let mut left = shared.limits.linger_bytes;
-    let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut left))).await;
+    let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut bytes))).await;
 }
 
 /// Reads and forgets until the client ends its side, or `left` bytes are used up.
@@ -229,4 +267,19 @@ fn set_deadline(sleep: Pin<&mut Sleep>, deadline: Instant) {
 
 fn now() -> std::time::Instant {
     Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a connection costs while it waits is what this future is large, beside the machine's box.
+    #[test]
+    fn a_waiting_task_is_small() {
+        fn future_size<A, B, C, O>(_: fn(A, B, C) -> O) -> usize {
+            size_of::<O>()
+        }
+        let size = future_size(drive::<tokio::net::TcpStream>);
+        assert!(size <= 1_024, "{size} bytes");
+    }
 }

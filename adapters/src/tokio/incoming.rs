@@ -1,20 +1,24 @@
 //! The server's end of a route.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 
 use futures_core::Stream;
 use oneport_core::{Facts, Handover, Outcome, Reason, Why};
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::mpsc::Receiver;
+use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::drive::refuse;
 use super::listener::Io;
 use crate::address::{Address, Addresses};
-use crate::context::{Journey, Story};
+use crate::backlog::Receiver;
+use crate::context::Journey;
+use crate::parcel::Parcel;
+use crate::registry::Ticket;
 
 /// The connections of one route: a `Stream`, and an `accept`.
 ///
@@ -22,6 +26,7 @@ use crate::context::{Journey, Story};
 /// connections of this route, those that wait in its backlog included, and no others.
 #[derive(Debug)]
 pub struct Incoming<T: Io> {
+    // Its drop drops the arrivals that wait, and each of them refuses itself.
     receiver: Receiver<Arrival<T>>,
     local: Address,
 }
@@ -38,7 +43,7 @@ impl<T: Io> Incoming<T> {
 
     /// The next connection, with the choice to refuse it in its own protocol; `None` when there will be no more. Cancel-safe.
     pub async fn arrival(&mut self) -> Option<Arrival<T>> {
-        self.receiver.recv().await
+        poll_fn(|cx| self.poll_arrival(cx)).await
     }
 
     /// Where the mux listens.
@@ -47,7 +52,15 @@ impl<T: Io> Incoming<T> {
     }
 
     pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection<T>>> {
-        self.receiver.poll_recv(cx).map(|arrival| arrival.map(Arrival::accept))
+        self.poll_arrival(cx).map(|arrival| arrival.map(Arrival::accept))
+    }
+
+    /// As every source of tokio, it lets other tasks have their turn even if there is always one more.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival<T>>> {
+        let turn = ready!(poll_proceed(cx));
+        let arrival = ready!(self.receiver.poll_next(cx));
+        turn.made_progress();
+        Poll::Ready(arrival)
     }
 }
 
@@ -59,41 +72,20 @@ impl<T: Io> Stream for Incoming<T> {
     }
 }
 
-impl<T: Io> Drop for Incoming<T> {
-    fn drop(&mut self) {
-        self.receiver.close();
-        // Each is refused by its own drop.
-        while self.receiver.try_recv().is_ok() {}
-    }
-}
-
 /// A connection that has reached its route and was not taken yet. Dropping it refuses it.
 #[derive(Debug)]
 pub struct Arrival<T: Io>(Option<Box<Parcel<T>>>);
 
-#[derive(Debug)]
-struct Parcel<T> {
-    io: T,
-    handover: Handover<usize>,
-    journey: Journey,
-}
-
 impl<T: Io> Arrival<T> {
-    pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey) -> Self {
-        Self(Some(Box::new(Parcel { io, handover, journey })))
+    pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey, ticket: Ticket) -> Self {
+        Self(Some(Box::new(Parcel { io, handover, journey, ticket })))
     }
 
     /// Takes the connection.
     pub fn accept(mut self) -> Connection<T> {
-        // Only `accept` and `refuse` take it, and both take `self`.
+        // Whatever takes it takes `self`.
         let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
-        let Parcel { io, handover, journey } = *parcel;
-        let why = handover.why();
-        let stats = journey.shared.stats.clone();
-        let info = journey.end(Outcome::Routed(why), Instant::now().into_std());
-        let parts = handover.into_parts();
-        let story = Story { info, facts: parts.facts, why };
-        Connection::new(io, parts.replay, parts.to_backend, parts.to_client, story, stats)
+        Connection::new(parcel.open(Instant::now().into_std()))
     }
 
     /// Refuses the connection in its client's own protocol, on a task of its own. Outside of a runtime it is just closed.
@@ -109,12 +101,33 @@ impl<T: Io> Arrival<T> {
         self.refuse_for(reason);
     }
 
+    /// As [`refuse_with`](Self::refuse_with), but on the caller's task: ready when the refusal is said and the client has had its
+    /// time to read it ([`Limits::linger`](crate::Limits::linger)). For a program that ends when its connections have: a task that
+    /// nobody waits for ends with the runtime.
+    ///
+    /// Dropping the future half way closes the connection; if it had no outcome yet, that is [`Outcome::Shutdown`].
+    pub async fn refuse_and_wait(mut self, reason: Reason, detail: Option<String>) {
+        let Some(parcel) = self.0.take() else { return };
+        let Parcel { io, handover, mut journey, ticket } = *parcel;
+        journey.detail = detail;
+        refuse(io, handover, journey, ticket, reason).await;
+    }
+
+    /// Ends the connection unanswered, in [`Outcome::Shutdown`], and gives back the bare stream, for example to reset it. For a
+    /// program that can not wait any longer.
+    pub fn cut(mut self) -> T {
+        let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
+        let Parcel { io, journey, .. } = *parcel;
+        journey.end(Outcome::Shutdown, Instant::now().into_std());
+        io
+    }
+
     fn refuse_for(&mut self, reason: Reason) {
         let Some(parcel) = self.0.take() else { return };
-        let Parcel { io, handover, journey } = *parcel;
+        let Parcel { io, handover, journey, ticket } = *parcel;
         match Runtime::try_current() {
             Ok(runtime) => {
-                runtime.spawn(refuse(io, handover, journey, None, reason));
+                runtime.spawn(refuse(io, handover, journey, ticket, reason));
             }
             Err(_) => {
                 journey.end(Outcome::Refused(reason), Instant::now().into_std());
@@ -122,22 +135,29 @@ impl<T: Io> Arrival<T> {
         }
     }
 
+    /// When the verdict was made: from here on the client waits for the server of its route. Always `Some` for an arrival that you
+    /// hold.
+    pub fn decided_at(&self) -> Option<std::time::Instant> {
+        let journey = &self.0.as_ref()?.journey;
+        journey.time_to_verdict.and_then(|time| journey.accepted.checked_add(time))
+    }
+
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
         match &self.0 {
-            Some(parcel) => &parcel.journey.addresses,
+            Some(parcel) => parcel.addresses(),
             None => &Addresses::UNKNOWN,
         }
     }
 
-    /// What the opening has shown.
+    /// What the opening has shown. Always `Some` for an arrival that you hold.
     pub fn facts(&self) -> Option<&Facts> {
-        self.0.as_ref().map(|parcel| parcel.handover.facts())
+        self.0.as_ref().map(|parcel| parcel.facts())
     }
 
-    /// Why the connection came to this route.
+    /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
-        self.0.as_ref().map(|parcel| parcel.handover.why())
+        self.0.as_ref().map(|parcel| parcel.why())
     }
 }
 

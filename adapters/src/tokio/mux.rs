@@ -7,23 +7,20 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{channel, Sender};
+use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
 use super::drive::drive;
 use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
+use crate::accept::{AcceptPause, MIN_PAUSE};
 use crate::address::{Address, Addresses};
+use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
 use crate::{Config, Limits, Matcher};
-
-/// The first pause after an error of accept (EMFILE, say); doubled up to [`MAX_ACCEPT_PAUSE`].
-const MIN_ACCEPT_PAUSE: Duration = Duration::from_millis(5);
-/// The longest pause after an error of accept.
-const MAX_ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Several servers behind one listener.
 ///
@@ -70,32 +67,36 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Adds a route behind those that are there. A dropped [`Incoming`] refuses its connections, and the others live on.
+    /// Names are for logs and counters; two routes of one name are counted together.
     pub fn route(&mut self, name: impl Into<String>, matcher: Matcher) -> Incoming<L::Io> {
         self.plan.route(name.into(), matcher);
         self.slot()
     }
 
-    /// Where connections go that every route has refused. Without it they are refused in their own protocol.
+    /// Where connections go that every route has refused. Without it they are refused in their own protocol. There is one: a
+    /// second call takes the place of the first, whose [`Incoming`] then gets nothing.
     pub fn otherwise(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.otherwise(name.into());
         self.slot()
     }
 
     /// Where connections go that have begun, are not HTTP/2, and are undecided at
-    /// [`Config::opening_deadline`](crate::Config::opening_deadline).
+    /// [`Config::opening_deadline`](crate::Config::opening_deadline). Without it they are refused. There is one, as with
+    /// [`otherwise`](Self::otherwise).
     pub fn on_timeout(&mut self, name: impl Into<String>) -> Incoming<L::Io> {
         self.plan.on_timeout(name.into());
         self.slot()
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
+    /// There is one, as with [`otherwise`](Self::otherwise).
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         self.plan.server_first(name.into(), after);
         self.slot()
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
-    /// and must not block.
+    /// and must not block. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.plan.hook = Some(Box::new(hook));
     }
@@ -114,7 +115,7 @@ impl<L: Listener> Mux<L> {
     }
 
     fn slot(&mut self) -> Incoming<L::Io> {
-        let (sender, receiver) = channel(self.plan.limits.backlog.max(1));
+        let (sender, receiver) = backlog(self.plan.limits.backlog);
         self.slots.push(sender);
         Incoming::new(receiver, self.local_address().unwrap_or(Address::Unknown))
     }
@@ -123,6 +124,9 @@ impl<L: Listener> Mux<L> {
     /// connections at once and waits until they are gone. Routed connections are their servers' business.
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on.
+    ///
+    /// Each undecided connection is a task of the runtime. Dropping the future closes the listener and ends them as a shutdown does,
+    /// without waiting until they are gone.
     pub async fn serve(self) {
         self.serve_until(pending()).await;
     }
@@ -133,6 +137,7 @@ impl<L: Listener> Mux<L> {
         let shared = plan.finish();
         let slots = Arc::new(slots);
         let _ = link.serving.set((shared.clone(), Arc::downgrade(&slots)));
+        let end = EndOfServing { stop: &link.stop, shared: &shared };
         let mut stopped = link.stop.subscribe();
 
         let mut stop = pin!(async {
@@ -144,7 +149,7 @@ impl<L: Listener> Mux<L> {
             })
             .await;
         });
-        let mut pause = MIN_ACCEPT_PAUSE;
+        let mut pause = AcceptPause::new();
         loop {
             let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
                 Poll::Ready(()) => Poll::Ready(None),
@@ -153,13 +158,13 @@ impl<L: Listener> Mux<L> {
             match accepted.await {
                 None => break,
                 Some(Ok((io, addresses))) => {
-                    pause = MIN_ACCEPT_PAUSE;
+                    pause.accepted();
                     let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
                     tokio::spawn(drive(io, journey, slots.clone()));
                 }
                 Some(Err(error)) => {
                     shared.stats.accept_failed();
-                    if !concerns_one_client(&error) {
+                    if let Some(pause) = pause.failed(&error) {
                         let mut paused = pin!(sleep(pause));
                         let is_stopped = poll_fn(|cx| match stop.as_mut().poll(cx) {
                             Poll::Ready(()) => Poll::Ready(true),
@@ -168,27 +173,31 @@ impl<L: Listener> Mux<L> {
                         if is_stopped.await {
                             break;
                         }
-                        pause = (pause * 2).min(MAX_ACCEPT_PAUSE);
                     }
                 }
             }
         }
         drop(listener);
-        let _ = link.stop.send(true);
-        shared.registry.shut_down();
+        drop(end);
         drop(slots);
         while !shared.registry.is_empty() {
-            sleep(MIN_ACCEPT_PAUSE).await;
+            sleep(MIN_PAUSE).await;
         }
     }
 }
 
-/// Errors of accept that are about the connection that would have been accepted: the next one may come at once.
-fn concerns_one_client(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
-    )
+/// However `serve` ends (it may be dropped by a `select!`, or with its task): nothing can be given to the mux afterwards, and no
+/// connection waits for a verdict.
+struct EndOfServing<'a> {
+    stop: &'a watch::Sender<bool>,
+    shared: &'a Shared,
+}
+
+impl Drop for EndOfServing<'_> {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        self.shared.registry.shut_down();
+    }
 }
 
 impl<T: Io> Handle<T> {
@@ -199,25 +208,64 @@ impl<T: Io> Handle<T> {
         self.0.stop.send_replace(true);
     }
 
-    /// Routes a connection that was accepted elsewhere (or whose TLS is terminated) as if the listener had accepted it.
+    /// Routes a connection that was accepted elsewhere (or whose TLS is terminated) as if the listener had accepted it, on a task
+    /// of the current runtime.
     ///
     /// # Errors
-    /// Gives the connection back if the mux is not serving (yet, or any more).
+    /// Gives the connection back if the mux is not serving (yet, or any more), and outside of a runtime.
     pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
         let Some((shared, slots)) = self.0.serving.get() else { return Err(io) };
         let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else { return Err(io) };
+        let Ok(runtime) = Runtime::try_current() else { return Err(io) };
         let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
-        tokio::spawn(drive(io, journey, slots));
+        runtime.spawn(drive(io, journey, slots));
         Ok(())
     }
 
-    /// What the mux has done so far.
+    /// What the mux has done so far; all zero before [`Mux::serve`] is called.
     pub fn counters(&self) -> Counters {
         self.0.serving.get().map(|(shared, _)| shared.stats.counters()).unwrap_or_default()
     }
 
-    /// How many connections are undecided now.
+    /// How many connections are undecided now; none before [`Mux::serve`] is called.
     pub fn undecided(&self) -> Undecided {
         self.0.serving.get().map(|(shared, _)| shared.registry.undecided()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::Receiver;
+    use oneport_core::Output;
+    use tokio::io::{duplex, AsyncReadExt, DuplexStream};
+
+    /// An arrival as a connection would hand it over that has just reserved its place.
+    fn arrival(shared: &Arc<Shared>, io: DuplexStream) -> Arrival<DuplexStream> {
+        let now = Instant::now().into_std();
+        let journey = Journey::new(shared.clone(), Addresses::UNKNOWN, now);
+        let mut machine = shared.machine(now);
+        machine.handle_input(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", now);
+        let Output::Routed(handover) = machine.poll_output() else { panic!("everything matches") };
+        Arrival::new(io, handover, journey, shared.registry.enter(now))
+    }
+
+    /// Its server goes after a connection has reserved its place and before it fills it.
+    #[tokio::test]
+    async fn a_place_that_is_filled_after_its_server_has_gone_refuses() {
+        let mut plan = Plan::new(Config::default(), Limits::default());
+        plan.route("old".into(), crate::matchers::http1());
+        let shared = plan.finish();
+        let (sender, receiver): (_, Receiver<Arrival<DuplexStream>>) = backlog(1);
+        let incoming = Incoming::new(receiver, Address::Unknown);
+        let Poll::Ready(Ok(permit)) = sender.try_reserve() else { panic!("there is a place") };
+        drop(incoming);
+        let (mut client, io) = duplex(1_024);
+        permit.send(arrival(&shared, io));
+        let mut heard = [0; 12];
+        let answer = tokio::time::timeout(Duration::from_secs(10), client.read_exact(&mut heard)).await;
+        answer.expect("it is answered").expect("it is not just closed");
+        assert_eq!(heard, *b"HTTP/1.1 502");
+        assert_eq!(shared.stats.counters().count("refused"), 1);
     }
 }

@@ -1,21 +1,20 @@
 //! Connects to backends: names are resolved each time, and their addresses tried in turn.
 
 use std::io;
-use std::time::Duration;
 
-use tokio::net::{lookup_host, TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{timeout_at, Instant};
 
+use super::resolve::Resolver;
 use super::socket::Socket;
 use crate::address::Address;
 
-/// Connects within `deadline`, over all the addresses that a name has. An address that does not answer gets half of what is left,
+/// Connects before `until`, over all the addresses that a name has. An address that does not answer gets half of what is left,
 /// so that the next one has a chance.
 ///
 /// # Errors
 /// The last failure.
-pub(super) async fn connect(address: &Address, deadline: Duration) -> io::Result<Socket> {
-    let until = Instant::now() + deadline;
+pub(super) async fn connect(address: &Address, resolver: &Resolver, until: Instant) -> io::Result<Socket> {
     let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<_> = match address {
@@ -26,10 +25,9 @@ pub(super) async fn connect(address: &Address, deadline: Duration) -> io::Result
                 .map(Socket::Unix);
         }
         Address::Ip(address) => vec![*address],
-        Address::Name { host, port } => timeout_at(until, lookup_host((host.as_str(), *port)))
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))?
-            .collect(),
+        Address::Name { host, port } => {
+            timeout_at(until, resolver.resolve(host, *port)).await.unwrap_or_else(|_| Err(timed_out()))?
+        }
     };
     let count = addresses.len();
     for (i, address) in addresses.into_iter().enumerate() {

@@ -58,7 +58,6 @@ impl Http1Observer {
                     for (name, value) in self.scanner.fields(opening) {
                         request.push_field(name, value);
                     }
-                    request.finish();
                 }
                 self.head = Fact::Present(());
             }

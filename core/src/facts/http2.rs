@@ -268,8 +268,8 @@ impl Http2Observer {
             }
         });
         match decoded {
-            Ok(()) if seen.method => {
-                request.finish();
+            // RFC 9113 §8.3.1: a request has a method, and a path unless it is CONNECT.
+            Ok(()) if !request.method().is_empty() && (seen.path || request.method() == b"CONNECT") => {
                 *into = Some(request);
                 self.stage = Stage::Request;
                 Ok(Event::Other)

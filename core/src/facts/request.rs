@@ -38,7 +38,8 @@ pub struct Request {
     content_type: Option<Span>,
     host: Option<Span>,
     hosts: u32,
-    fields_start: u32,
+    /// Where the fields begin; `None` as long as there is none.
+    fields_start: Option<u32>,
     stream: u32,
     ends_stream: bool,
 }
@@ -57,7 +58,7 @@ impl Request {
             content_type: None,
             host: None,
             hosts: 0,
-            fields_start: 0,
+            fields_start: None,
             stream: 0,
             ends_stream: false,
         }
@@ -75,17 +76,19 @@ impl Request {
         self.version
     }
 
-    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1). Empty if an HTTP/2 client sent none.
+    /// The method as it was sent; methods are case-sensitive (RFC 9110 §9.1). HTTP/2: `:method`.
     pub fn method(&self) -> &[u8] {
         self.slice(self.method)
     }
 
-    /// HTTP/1: the request target in whichever form (RFC 9112 §3.2). HTTP/2: `:path`; empty for CONNECT.
+    /// HTTP/1: the request target in whichever form (RFC 9112 §3.2). HTTP/2: `:path`; empty if there is none, as with CONNECT
+    /// (RFC 9113 §8.5).
     pub fn target(&self) -> &[u8] {
         self.slice(self.target)
     }
 
-    /// The path of the target, without scheme, authority and query; `None` for `*` and for CONNECT.
+    /// The path of the target, without scheme, authority, query and fragment, as it was sent: percent-encoding and `..` are not
+    /// resolved. `/` if an absolute-form target has none; `None` for `*` and the authority of CONNECT.
     pub fn path(&self) -> Option<&[u8]> {
         http1::path_of(self.target())
     }
@@ -119,7 +122,8 @@ impl Request {
 
     /// The field lines in the order in which they came, without pseudo-fields; names as they were sent.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut rest = self.bytes.get(self.fields_start as usize..).unwrap_or_default();
+        let start = self.fields_start.map_or(self.bytes.len(), |start| start as usize);
+        let mut rest = self.bytes.get(start..).unwrap_or_default();
         core::iter::from_fn(move || {
             let (lengths, behind) = rest.split_first_chunk::<FIELD_PREFIX>()?;
             let [n0, n1, n2, n3, v0, v1, v2, v3] = *lengths;
@@ -196,9 +200,7 @@ impl Request {
 
     /// Adds a field line. Pseudo-fields come before the first field (RFC 9113 §8.3), so their bytes do as well.
     pub(crate) fn push_field(&mut self, name: &[u8], value: &[u8]) {
-        if self.fields_start == 0 {
-            self.fields_start = self.bytes.len() as u32;
-        }
+        self.fields_start.get_or_insert(self.bytes.len() as u32);
         self.bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(name);
@@ -208,13 +210,6 @@ impl Request {
         } else if name.eq_ignore_ascii_case(b"host") {
             self.host = Some(span);
             self.hosts += 1;
-        }
-    }
-
-    /// Ends the head: without a field line the list of fields lies behind all else.
-    pub(crate) fn finish(&mut self) {
-        if self.fields_start == 0 {
-            self.fields_start = self.bytes.len() as u32;
         }
     }
 
@@ -229,15 +224,16 @@ impl Request {
     }
 }
 
+/// Names fields without their values: cookies and credentials are not for logs.
 impl core::fmt::Debug for Request {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
         f.debug_struct("Request")
             .field("version", &self.version)
             .field("method", &lossy(self.method()))
-            .field("target", &lossy(self.target()))
+            .field("path", &self.path().map(lossy))
             .field("authority", &self.authority().map(lossy))
-            .field("fields", &self.fields().map(|(n, v)| (lossy(n), lossy(v))).collect::<Vec<_>>())
+            .field("fields", &self.fields().map(|(name, _)| lossy(name)).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

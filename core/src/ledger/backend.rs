@@ -77,6 +77,11 @@ impl BackendLedger {
         self.owed
     }
 
+    /// The bytes of an unfinished frame head that are held back, fewer than nine.
+    pub fn held_head(&self) -> usize {
+        self.walk.held().len()
+    }
+
     /// What became of the backend's first SETTINGS.
     pub const fn reconciled(&self) -> Reconciled {
         self.reconciled
@@ -87,6 +92,10 @@ impl BackendLedger {
     pub fn pull<'c>(&mut self, chunk: &mut &'c [u8]) -> Option<Piece<'_, 'c>> {
         loop {
             if chunk.is_empty() {
+                if self.missing == 0 {
+                    // What was returned last has gone on.
+                    self.first = Vec::new();
+                }
                 return None;
             }
             if self.missing > 0 {
@@ -171,8 +180,8 @@ impl BackendLedger {
         true
     }
 
-    /// Adapts the backend's first SETTINGS, which are whole, to what the mux has said (design rules: a value once sent stays in
-    /// force until it is replaced).
+    /// Adapts the backend's first SETTINGS, which are whole, to what the mux has said: a value once sent stays in force until it
+    /// is replaced.
     fn reconcile(&mut self) {
         self.reconciled = Reconciled::Unchanged;
         let Some(greeting) = self.greeting.take() else { return };

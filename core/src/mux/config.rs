@@ -29,7 +29,7 @@ pub struct Config {
     /// segment (x/net: 2 s).
     pub http2_settings_deadline: Duration,
     /// How long an HTTP/2 client must have been silent after its SETTINGS before it is greeted. Every gRPC connection pays this
-    /// once. Default 5 ms: see `docs/patience.md` for the measurement. 0 is allowed.
+    /// once. Default 5 ms: `docs/patience.md` of the repository has the measurement. 0 is allowed.
     pub settings_patience: Duration,
     /// How long an HTTP/2 client may be without a request. Default 35 min: an idle gRPC channel is no attack, and clients
     /// leave by themselves after 30 min.
@@ -43,9 +43,10 @@ pub struct Config {
     pub max_http1_head: usize,
     /// Bytes of a TLS ClientHello with its record heads. Default 64 KiB (rustls the same; OpenSSL 128 KiB).
     pub max_client_hello: usize,
-    /// Bytes that matchers of raw bytes see. Default 4 KiB.
+    /// Bytes of an opening that matchers of raw bytes see ([`Opening::prefix`](crate::Opening::prefix)); what they still need
+    /// behind them is no match. Default 4 KiB.
     pub max_prefix: usize,
-    /// HTTP/2 frames in front of the first HEADERS that stay in the replay. Default 16 (nghttp sends 7).
+    /// HTTP/2 frames in front of the first HEADERS that stay in the replay. Default 16 (nghttp sends 6).
     pub max_frames: u32,
     /// HTTP/2 SETTINGS of the client before its first request. Default 2: some clients send an empty one first.
     pub max_settings: u32,

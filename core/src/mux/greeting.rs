@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::wire::settings::{Setting, SettingId};
 
-/// The SETTINGS that the mux sends to a waiting HTTP/2 client (S₀ in the design).
+/// The SETTINGS that the mux sends to a waiting HTTP/2 client; `docs/handshake.md` of the repository calls them S₀.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Greeting(Arc<[Setting]>);
 
-/// The default of [`Greeting`]'s SETTINGS_MAX_CONCURRENT_STREAMS: what most servers allow (nghttp2, HAProxy, Envoy and h2 in
-/// tonic: 100 to 200), so that the burst of a client that was told nothing else stays below the backend's limit.
+/// The default of [`Greeting`]'s SETTINGS_MAX_CONCURRENT_STREAMS: what most servers allow at
+/// least (nghttp2 and HAProxy 100, nginx 128, hyper 200, x/net 250), so that the burst of a client that was told nothing else
+/// stays below the backend's limit.
 pub const DEFAULT_MAX_CONCURRENT_STREAMS: u32 = 100;
 
 /// Why SETTINGS can not be a greeting.
@@ -22,7 +23,8 @@ pub enum GreetingError {
     /// The setting is there twice.
     #[error("setting {0:#x} stands in the greeting twice")]
     Repeated(u16),
-    /// It promises more than a backend that says nothing: the client would rely on it before the backend can take it back.
+    /// It is no value of this setting (RFC 9113 §6.5.2), or promises more than a backend that says nothing: the client would
+    /// rely on it before the backend can take it back.
     #[error("setting {id:#x} of a greeting must be between {least} and {most}, not {value}")]
     Value {
         /// The setting.
@@ -46,11 +48,23 @@ impl Default for Greeting {
 }
 
 impl Greeting {
-    /// A greeting of these settings.
+    /// A greeting of these settings, in this order; of none, an empty SETTINGS frame.
+    ///
+    /// | setting | values |
+    /// |---|---|
+    /// | 0x1 HEADER_TABLE_SIZE | 0 to 4,096 |
+    /// | 0x3 MAX_CONCURRENT_STREAMS | any |
+    /// | 0x4 INITIAL_WINDOW_SIZE | 0 to 65,535 |
+    /// | 0x5 MAX_FRAME_SIZE | 16,384 |
+    /// | 0x6 MAX_HEADER_LIST_SIZE | any |
+    /// | 0x8 ENABLE_CONNECT_PROTOCOL (RFC 8441) | 0, 1 |
+    /// | 0x9 NO_RFC7540_PRIORITIES (RFC 9218) | 0, 1 |
+    ///
+    /// The bounds are the defaults of the protocol: what a backend promises that sends empty SETTINGS. 0x8 = 1 is right only if
+    /// every HTTP/2 backend supports extended CONNECT.
     ///
     /// # Errors
-    /// A setting that promises more than the defaults of the protocol (RFC 9113 §6.5.2), one that the mux could not take back,
-    /// or the same one twice.
+    /// A value outside of its bounds, a setting that the mux could not take back (any other one), or the same one twice.
     pub fn new(settings: impl IntoIterator<Item = Setting>) -> Result<Self, GreetingError> {
         let settings: Arc<[Setting]> = settings.into_iter().collect();
         for (i, setting) in settings.iter().enumerate() {

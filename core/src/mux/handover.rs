@@ -17,7 +17,7 @@ use crate::routes::Why;
 /// client's own protocol. Until then nothing more should be read from the client.
 #[derive(Debug)]
 pub struct Handover<R> {
-    live: Live<R>,
+    live: Box<Live<R>>,
     why: Why,
 }
 
@@ -36,7 +36,7 @@ pub struct Parts {
 }
 
 impl<R> Handover<R> {
-    pub(super) const fn new(live: Live<R>, why: Why) -> Self {
+    pub(super) const fn new(live: Box<Live<R>>, why: Why) -> Self {
         Self { live, why }
     }
 
@@ -60,6 +60,11 @@ impl<R> Handover<R> {
         self.live.is_greeted()
     }
 
+    /// When the client's last byte came, if any did.
+    pub fn last_byte(&self) -> Option<Instant> {
+        self.live.last_byte()
+    }
+
     /// Bytes of memory held for the opening.
     pub fn buffered(&self) -> usize {
         self.live.buffered()
@@ -72,9 +77,15 @@ impl<R> Handover<R> {
         MuxMachine::refusing(self.live)
     }
 
+    /// The listener shuts down before the route has taken the connection: it is answered as far as it can be at once.
+    pub fn shut_down(mut self) -> MuxMachine<R> {
+        self.live.shut_down();
+        MuxMachine::refusing(self.live)
+    }
+
     /// What the backend gets.
     pub fn into_parts(self) -> Parts {
-        let mut live = self.live;
+        let mut live = *self.live;
         let mut to_backend = ClientLedger::new(live.owed_acks());
         if !to_backend.is_transparent() {
             // Behind the last whole frame that the mux has looked at, the acknowledgement may have come already.

@@ -183,9 +183,15 @@ impl<R> Live<R> {
 
     /// The client is gone.
     pub(super) fn leave(&mut self) {
-        if self.is_open() {
-            self.end = Some(Outcome::Left(self.phase));
-        }
+        self.cut(Outcome::Left(self.phase));
+    }
+
+    /// Nothing can be said to the client any more, so nothing is. Also when a verdict is there that was not handed over yet: what was
+    /// to be said before it is not whole, and the backend's first word would not be understood.
+    pub(super) fn cut(&mut self, outcome: Outcome) {
+        self.replies.clear();
+        self.verdict = None;
+        self.end.get_or_insert(outcome);
     }
 
     /// Ends the connection with the words that its client understands.
@@ -203,9 +209,20 @@ impl<R> Live<R> {
 
     /// The route that was chosen does not take the connection: from here on the opening is read only to answer it.
     pub(super) fn refuse(&mut self, reason: Reason, now: Instant) {
+        let waits_for_server = self.verdict == Some(Why::ServerFirst);
         self.verdict = None;
+        if waits_for_server {
+            // It says nothing before the server does, so there is nothing to answer.
+            return self.close(Outcome::Refused(reason));
+        }
         self.refusing = Some((reason, now));
         self.advance(now);
+    }
+
+    /// The route that was chosen is not asked any more.
+    pub(super) fn shut_down(&mut self) {
+        self.verdict = None;
+        self.close(Outcome::Shutdown);
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -217,23 +234,28 @@ impl<R> Live<R> {
         let since = self.phase_since;
         let mut next = match self.phase {
             Phase::Silent => (after(self.started, config.silent_deadline), Timer::Phase),
-            Phase::Opening | Phase::Delivery => {
+            Phase::Opening => {
                 (after(self.first_byte.unwrap_or(self.started), config.opening_deadline), Timer::Phase)
             }
+            Phase::Delivery => (after(since, config.opening_deadline), Timer::Phase),
             Phase::Http2Settings => (after(since, config.http2_settings_deadline), Timer::Phase),
             Phase::Http2Waiting | Phase::Http2Idle => {
                 (after(since, config.http2_idle_deadline), Timer::Phase)
             }
             Phase::Http2Headers => (after(since, config.http2_headers_deadline), Timer::Phase),
         };
+        if let Some((_, since)) = self.refusing {
+            // The phase's time may be over already, and is not what counts any more.
+            next = (after(since, config.refusal_deadline), Timer::Refusal);
+        }
         let mut at_latest = |at: Instant, timer: Timer| {
             if at < next.0 {
                 next = (at, timer);
             }
         };
-        if let Some((_, since)) = self.refusing {
-            at_latest(after(since, config.refusal_deadline), Timer::Refusal);
-        } else if let (Phase::Silent, Some(delay)) = (self.phase, self.routes.server_first_after()) {
+        if let (Phase::Silent, None, Some(delay)) =
+            (self.phase, self.refusing, self.routes.server_first_after())
+        {
             at_latest(after(self.started, delay), Timer::ServerFirst);
         }
         if let (Phase::Http2Waiting, Some(last_byte)) = (self.phase, self.last_byte) {
@@ -437,4 +459,66 @@ impl<R> Live<R> {
 fn after(instant: Instant, delay: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
     instant.checked_add(delay).unwrap_or_else(|| instant.checked_add(NEVER).unwrap_or(instant))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matchers;
+    use crate::mux::{MuxMachine, Output};
+
+    const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0pingpong";
+    const REQUEST: &[u8] = b"\0\0\x03\x01\x05\0\0\0\x01\x82\x86\x84";
+
+    fn machine(routes: Routes<()>, start: Instant) -> MuxMachine<()> {
+        MuxMachine::new(Arc::new(routes), Arc::new(Config::default()), start)
+    }
+
+    /// A reply that is still to be written when the verdict comes has time, and a connection that can not take it is not routed.
+    #[test]
+    fn a_reply_is_whole_before_a_connection_is_routed() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(60);
+        let mut machine = machine(Routes::new().route(matchers::grpc(), ()).otherwise(()), start);
+        machine.handle_input(OPENING, start);
+        machine.handle_timeout(start + Duration::from_secs(1));
+        assert!(matches!(machine.poll_output(), Output::Write(Reply::Greeting { .. })));
+        machine.handle_input(&[PING, REQUEST].concat(), later);
+        assert!(matches!(machine.poll_output(), Output::Write(Reply::PingAck(_))));
+        assert!(machine.deadline().is_some_and(|deadline| deadline > later));
+        machine.handle_cut(Outcome::TimedOut(Phase::Delivery), later);
+        assert!(matches!(machine.poll_output(), Output::Closed(Outcome::TimedOut(Phase::Delivery))));
+    }
+
+    /// The time of the phase is over when a route of last resort does not take the connection: it is answered all the same.
+    #[test]
+    fn a_refusal_has_a_time_of_its_own() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut machine = machine(
+            Routes::new().route(matchers::tls(), ()).route(matchers::ssh(), ()).on_timeout(()),
+            start,
+        );
+        machine.handle_input(b"SS", start);
+        machine.handle_timeout(at(10));
+        let Output::Routed(handover) = machine.poll_output() else { panic!("not routed") };
+        assert_eq!(handover.why(), Why::OnTimeout);
+        let mut machine = handover.refuse(Reason::BackendDown, at(15));
+        let Output::NeedInput { until } = machine.poll_output() else { panic!("nothing to wait for") };
+        assert_eq!(until, Some(at(20)));
+        machine.handle_timeout(at(20));
+        assert!(matches!(machine.poll_output(), Output::Closed(Outcome::Refused(Reason::BackendDown))));
+    }
+
+    #[test]
+    fn who_waits_for_a_server_that_is_down_is_let_go_at_once() {
+        let start = Instant::now();
+        let delay = Duration::from_secs(1);
+        let mut machine = machine(Routes::new().route(matchers::http(), ()).server_first((), delay), start);
+        machine.handle_timeout(start + delay);
+        let Output::Routed(handover) = machine.poll_output() else { panic!("not routed") };
+        let mut machine = handover.refuse(Reason::BackendDown, start + delay);
+        assert!(matches!(machine.poll_output(), Output::Closed(Outcome::Refused(Reason::BackendDown))));
+    }
 }

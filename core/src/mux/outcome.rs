@@ -46,15 +46,15 @@ impl Phase {
 pub enum Reason {
     /// The route's server can not be reached or does not take connections any more.
     BackendDown,
-    /// The route did not take the connection in time: its backlog is full or its backend slow to connect.
+    /// The route did not take the connection in time: its backlog stayed full, or its backend was slow to connect.
     DeliveryTimeout,
     /// The route leads to refusal.
     Forbidden,
     /// No route took it, and there is no `otherwise`.
     NoRoute,
-    /// The listener holds as many undecided connections as it may, and this one had waited longest.
+    /// The listener held more undecided connections, or more of their bytes, than it may, and this one had to go.
     Overload,
-    /// A bound of the opening was passed.
+    /// The opening has passed this bound.
     TooLarge(Bound),
 }
 
@@ -78,13 +78,13 @@ impl Reason {
 pub enum Outcome {
     /// The client closed or reset the connection while it was undecided. In [`Phase::Silent`] it was a probe.
     Left(Phase),
-    /// It was answered and closed.
+    /// It got no backend. It was told so if its protocol has words for that, and closed.
     Refused(Reason),
     /// It goes to a route.
     Routed(Why),
-    /// The listener shut down while it was undecided.
+    /// The listener shut down while it was undecided. Told and closed as one that is refused.
     Shutdown,
-    /// A deadline ran out.
+    /// The deadline of this phase ran out. Told and closed as one that is refused.
     TimedOut(Phase),
 }
 

@@ -82,11 +82,8 @@ impl Refusal {
             return Some(Self::http2(outcome, facts, owed));
         }
         if let Fact::Present(request) = facts.request_line() {
-            let is_whole = facts.request().is_present();
-            return Some(Self::Http1 {
-                status: http_status(outcome, is_whole),
-                is_head: request.method() == b"HEAD",
-            });
+            let status = http_status(outcome, facts.request().map(|_| ()));
+            return Some(Self::Http1 { status, is_head: request.method() == b"HEAD" });
         }
         if outcome == Outcome::Refused(Reason::TooLarge(Bound::Http1Head)) {
             return Some(Self::Http1 { status: 431, is_head: false });
@@ -160,7 +157,7 @@ impl Response {
             let (status, message) = grpc_status(outcome);
             ResponseKind::Grpc { status, message }
         } else {
-            ResponseKind::Http { status: http_status(outcome, true) }
+            ResponseKind::Http { status: http_status(outcome, Fact::Present(())) }
         };
         Self { stream: request.stream(), kind, stops_body: !request.ends_stream() }
     }
@@ -185,16 +182,19 @@ impl Response {
     }
 }
 
-/// The status for a request that was read (`is_whole`) or only begun.
-fn http_status(outcome: Outcome, is_whole: bool) -> u16 {
-    match outcome {
-        Outcome::Refused(Reason::BackendDown | Reason::DeliveryTimeout) => 502,
-        Outcome::Refused(Reason::Forbidden) => 403,
-        Outcome::Refused(Reason::TooLarge(_)) => 431,
-        Outcome::Refused(Reason::NoRoute) if is_whole => 404,
-        Outcome::Refused(Reason::NoRoute) => 400,
-        Outcome::TimedOut(_) => 408,
-        Outcome::Refused(Reason::Overload) | Outcome::Left(_) | Outcome::Routed(_) | Outcome::Shutdown => 503,
+/// The status for a request whose head is this far.
+const fn http_status(outcome: Outcome, head: Fact<()>) -> u16 {
+    match (outcome, head) {
+        (Outcome::Refused(Reason::BackendDown | Reason::DeliveryTimeout), _) => 502,
+        (Outcome::Refused(Reason::Forbidden), _) => 403,
+        (Outcome::Refused(Reason::TooLarge(_)), _) => 431,
+        (Outcome::Refused(Reason::NoRoute), Fact::Present(())) => 404,
+        (Outcome::Refused(Reason::NoRoute), Fact::Absent) => 400,
+        (Outcome::Refused(Reason::NoRoute), Fact::Unknown) | (Outcome::TimedOut(_), _) => 408,
+        (
+            Outcome::Refused(Reason::Overload) | Outcome::Left(_) | Outcome::Routed(_) | Outcome::Shutdown,
+            _,
+        ) => 503,
     }
 }
 
@@ -206,6 +206,7 @@ const fn grpc_status(outcome: Outcome) -> (u8, &'static str) {
         Outcome::Refused(Reason::TooLarge(_)) => (8, "oneport: the request is too large"),
         Outcome::Refused(Reason::BackendDown) => (14, "oneport: the backend is down"),
         Outcome::Refused(Reason::DeliveryTimeout) => (14, "oneport: the backend does not accept connections"),
+        Outcome::Refused(Reason::Overload) => (14, "oneport: too many connections"),
         _ => (14, "oneport: shutting down"),
     }
 }

@@ -230,7 +230,6 @@ impl<R> Core<R> {
                 name => request.push_field(name, field.value),
             }
         }
-        request.finish();
         let is_grpc = request.is_grpc();
         let opening = Opening::new(&self.facts, PREFACE, true);
         (self.outlets.choose(&self.routes, &opening), is_grpc)

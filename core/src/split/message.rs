@@ -208,7 +208,7 @@ mod tests {
         let mut fields = Fields::default();
         for line in text.split('\n').filter(|line| !line.is_empty()) {
             let at = 1 + line[1..].find('=').unwrap();
-            let (name, value) = (line[..at].as_bytes(), line[at + 1..].as_bytes());
+            let (name, value) = (&line.as_bytes()[..at], &line.as_bytes()[at + 1..]);
             fields.push(&Field { name, value, never_indexed: false });
         }
         fields

@@ -114,7 +114,8 @@ impl Head {
     }
 }
 
-/// Error codes of RST_STREAM and GOAWAY (RFC 9113 §7), those that the mux says.
+/// An error code of RST_STREAM or GOAWAY (RFC 9113 §7). A newtype and not an enum: every number is one. Those that a mux has a use
+/// for have names.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct ErrorCode(pub u32);
 

@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn the_request_line_survives_a_malformed_field() {
-        let opening = b"\r\nPUT /a?b HTTP/1.0\r\nA : x\r\n\r\n";
+        let opening = b"\r\nPUT /a?b HTTP/1.0\r\nA: x\r\nB : x\r\n\r\n";
         let mut scanner = HeadScanner::new(1_000);
         assert_eq!(scanner.scan(&opening[..20]), Progress::NeedMore);
         assert_eq!((scanner.request_line(), scanner.line_progress()), (None, Progress::NeedMore));

@@ -74,7 +74,8 @@ impl HelloReader {
     /// call, and new ones behind them.
     ///
     /// [`Progress::TooLong`] is given as soon as the lengths that were read add up to more than the limit:
-    /// usually at the length of the handshake message, otherwise at the header of the record that passes it.
+    /// usually at the length of the handshake message, otherwise at the header of a record. No hello takes
+    /// less than 50 bytes.
     pub fn scan(&mut self, opening: &[u8]) -> Progress {
         while self.progress == Progress::NeedMore {
             match opening.get(self.at..) {
@@ -143,10 +144,9 @@ impl HelloReader {
     }
 
     fn step_fragment(&mut self, available: &[u8]) {
-        // The message's own header first: its length may settle everything, and then nothing behind it was needed.
-        let own_header = MESSAGE_HEADER.saturating_sub(self.grammar.position());
-        let available =
-            if own_header > 0 { available.get(..own_header).unwrap_or(available) } else { available };
+        // The message's own header byte by byte: each byte of its length may settle everything, and then none behind it was needed.
+        let in_own_header = self.grammar.position() < MESSAGE_HEADER;
+        let available = if in_own_header { available.get(..1).unwrap_or(available) } else { available };
         let used = self.grammar.push(available);
         self.at += used;
         self.fragment = self.fragment.saturating_sub(used);
@@ -292,6 +292,28 @@ mod tests {
     }
 
     #[test]
+    fn joining_stops_at_the_end_of_the_hello() {
+        let mut message = message(Some(&[0, 16, 0, 5, 0, 3, 2, b'h', b'2']));
+        let length = message.len();
+        message.extend([99; 100]);
+        // The hello ends inside its second record; more records follow.
+        let opening = records(&message, 40);
+        let mut reader = HelloReader::new(65_536);
+        assert_eq!(reader.scan(&opening), Progress::Done);
+        assert_eq!(reader.joined, message[..length]);
+        assert_eq!(reader.hello(&opening).expect("done").alpn().count(), 1);
+    }
+
+    #[test]
+    fn a_length_that_nothing_can_fill_is_invalid() {
+        // The longest body there is needs the longest session id.
+        let start =
+            |session_id: u8| [&[22, 3, 1, 0x40, 0, 1, 2, 1, 0x44][..], &[3; 34], &[session_id]].concat();
+        assert_eq!(settle(200_000, &start(32)).0, Progress::NeedMore);
+        assert_eq!(settle(200_000, &start(31)), (Progress::Invalid, 44));
+    }
+
+    #[test]
     fn the_limit_counts_the_message_and_its_record_headers() {
         let message = message(None);
         for (fragment, needed) in [(45, 50), (23, 55), (1, 45 * 6)] {
@@ -300,10 +322,16 @@ mod tests {
             assert_eq!(settle(needed, &opening), (Progress::Done, needed));
             assert_eq!(settle(needed - 1, &opening).0, Progress::TooLong, "fragments of {fragment}");
         }
-        // One record: known with the length. Two: with the header of the second.
-        assert_eq!(settle(49, &records(&message, 45)), (Progress::TooLong, 9));
-        assert_eq!(settle(54, &records(&message, 23)), (Progress::TooLong, 9));
-        assert_eq!(settle(54, &records(&message, 44)), (Progress::TooLong, 9));
+        // Nothing shorter than this is a hello. Two records: known with the header of the first.
+        assert_eq!(settle(49, &records(&message, 45)), (Progress::TooLong, 1));
+        assert_eq!(settle(54, &records(&message, 23)), (Progress::TooLong, 5));
+        assert_eq!(settle(54, &records(&message, 44)), (Progress::TooLong, 5));
+        assert_eq!(settle(49, b"GET"), (Progress::Invalid, 1));
+        // A longer one: known with its length.
+        let message = self::message(Some(&[]));
+        assert_eq!(settle(51, &records(&message, 47)), (Progress::TooLong, 9));
+        assert_eq!(settle(56, &records(&message, 46)), (Progress::TooLong, 9));
+        assert_eq!(settle(57, &records(&message, 46)), (Progress::Done, 57));
     }
 
     #[test]

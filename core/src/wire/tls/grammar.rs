@@ -14,6 +14,9 @@ use crate::wire::span::Span;
 
 const CLIENT_HELLO: u32 = 1;
 
+/// The only type of a server name (RFC 6066 §3).
+const HOST_NAME: u32 = 0;
+
 /// Type and length of a handshake message.
 const HEADER: u32 = 4;
 
@@ -81,9 +84,7 @@ enum Field {
     ExtensionLength(Extension),
     NamesLength,
     NameType,
-    NameLength {
-        is_host: bool,
-    },
+    HostNameLength,
     ProtocolsLength,
     ProtocolLength,
     VersionsLength,
@@ -112,7 +113,7 @@ impl Grammar {
             missing: Field::MessageType.width(),
             end: 0,
             extension_end: 0,
-            least: 0,
+            least: HEADER + BODY.0,
             found: Found::default(),
             progress: Progress::NeedMore,
         }
@@ -164,7 +165,7 @@ impl Grammar {
         let low = self.number << (8 * self.missing);
         let high = low | ((1 << (8 * self.missing)) - 1);
         if self.field == Field::MessageLength {
-            self.least = HEADER + low;
+            self.least = HEADER + low.max(BODY.0);
         }
         if !self.is_possible(self.field, low, high) {
             self.progress = Progress::Invalid;
@@ -202,11 +203,8 @@ impl Grammar {
             Field::ExtensionType => self.missing > 0 || self.is_possible_extension(low, message),
             Field::ExtensionLength(extension) => extension.may_have(range, message),
             Field::NamesLength | Field::ProtocolsLength | Field::VersionsLength => range.has(extension),
-            Field::NameType => low != 0 || (self.found.host_name.is_none() && extension > 2),
-            // The next entry, if there is one, has a type and a length.
-            Field::NameLength { is_host } => range
-                .within(u32::from(is_host), extension)
-                .is_some_and(|range| range.has(extension) || range.low + 3 <= extension),
+            Field::NameType => low != HOST_NAME || (self.found.host_name.is_none() && extension > 2),
+            Field::HostNameLength => range.within(1, extension).is_some(),
             Field::ProtocolLength => low >= 1 && (low == extension || low + 2 <= extension),
             Field::End => false,
         }
@@ -255,11 +253,13 @@ impl Grammar {
                 }
             }
             Field::NamesLength => Field::NameType,
-            Field::NameType => Field::NameLength { is_host: value == 0 },
-            Field::NameLength { is_host } => {
-                if is_host {
-                    self.found.host_name = Some(list);
-                }
+            Field::NameType if value == HOST_NAME => Field::HostNameLength,
+            // No other type exists. RFC 6066 gives their names a length, but servers do not rely on it.
+            Field::NameType => {
+                self.skip_to(self.extension_end.saturating_sub(self.at), self.after_extension())
+            }
+            Field::HostNameLength => {
+                self.found.host_name = Some(list);
                 self.skip_to(value, self.after_entry(list, Field::NameType))
             }
             Field::ProtocolsLength => {
@@ -305,7 +305,7 @@ impl Field {
             Self::MessageType | Self::SessionIdLength | Self::CompressionLength | Self::NameType => 1,
             Self::ProtocolLength | Self::VersionsLength => 1,
             Self::CiphersLength | Self::ExtensionsLength | Self::ExtensionType => 2,
-            Self::ExtensionLength(_) | Self::NamesLength | Self::NameLength { .. } => 2,
+            Self::ExtensionLength(_) | Self::NamesLength | Self::HostNameLength => 2,
             Self::ProtocolsLength => 2,
             Self::MessageLength => 3,
         }
@@ -327,9 +327,9 @@ impl Extension {
     fn may_have(self, range: Range, message: u32) -> bool {
         let own = match self {
             Self::Other => range.within(0, message),
-            // A list of at least one entry, each with at least: one byte and its length; a type and a length.
+            // A list of one entry at least: a byte with its length, a type, a version.
             Self::Protocols => range.within(2 + 2, message),
-            Self::ServerName => range.within(2 + 3, message),
+            Self::ServerName => range.within(2 + 1, message),
             Self::Versions => range.within(1 + 2, message.min(1 + 254)),
         };
         let Some(own) = own else { return false };

@@ -1,0 +1,144 @@
+//! Takes the connections of one route to its backend. Whatever becomes of a connection, the drain waits for it, and the end of the
+//! drain cuts it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oneport::tokio::{Arrival, Incoming};
+use oneport::Reason;
+use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{timeout_at, Instant};
+
+use super::connect::connect;
+use super::pump::{pump, PumpEnd};
+use super::resolve::Resolver;
+use super::socket::Socket;
+use crate::address::{Address, Backend};
+
+/// What the tasks that carry connections share.
+#[derive(Clone, Debug)]
+pub(super) struct Carrier {
+    /// From a verdict until its backend has to be connected.
+    deadline: Duration,
+    /// Turns true when the drain is over: what still runs is cut.
+    cut: watch::Receiver<bool>,
+    /// Held for every connection that is routed: the drain is over when all are gone.
+    _alive: mpsc::Sender<()>,
+}
+
+impl Carrier {
+    pub(super) const fn new(deadline: Duration, cut: watch::Receiver<bool>, alive: mpsc::Sender<()>) -> Self {
+        Self { deadline, cut, _alive: alive }
+    }
+
+    /// Ready when the drain is over. Cancel-safe.
+    async fn cut(&mut self) {
+        // An error: whoever could say so is gone, and so is the program, all but this task.
+        let _ = self.cut.wait_for(|cut| *cut).await;
+    }
+}
+
+/// Takes the connections of one route to its backend. At most `most` of them wait for it at the same time; others stay in the
+/// backlog. All that waiting has one deadline, that of the connection's verdict.
+pub(super) async fn deliver(
+    mut incoming: Incoming<Socket>,
+    backend: Backend,
+    most: usize,
+    mut carrier: Carrier,
+) {
+    let address = match backend {
+        Backend::Close => None,
+        Backend::Server(address) => Some(Arc::new(address)),
+    };
+    let places = Arc::new(Semaphore::new(most));
+    let resolver = Resolver::default();
+    loop {
+        let arrival = tokio::select! {
+            biased;
+            () = carrier.cut() => break,
+            arrival = incoming.arrival() => arrival,
+        };
+        let Some(arrival) = arrival else { return };
+        let Some(address) = address.clone() else {
+            tokio::spawn(refuse(arrival, Reason::Forbidden, None, carrier.clone()));
+            continue;
+        };
+        let decided = arrival.decided_at().map_or_else(Instant::now, Instant::from_std);
+        let until = decided + carrier.deadline;
+        // Those behind this one in the backlog were decided later: their deadlines are not missed meanwhile.
+        let place = tokio::select! {
+            place = timeout_at(until, places.clone().acquire_owned()) => place,
+            () = carrier.cut() => {
+                cut(arrival);
+                break;
+            }
+        };
+        let carrier = carrier.clone();
+        match place {
+            Ok(Ok(place)) => {
+                let resolver = resolver.clone();
+                tokio::spawn(take(arrival, address, resolver, until, place, carrier));
+            }
+            _ => {
+                let detail = format!("{address}: too many connections wait for it");
+                tokio::spawn(refuse(arrival, Reason::DeliveryTimeout, Some(detail), carrier));
+            }
+        }
+    }
+    while let Some(arrival) = incoming.arrival().await {
+        cut(arrival);
+    }
+}
+
+/// Connects to the backend until then, and carries the connection.
+async fn take(
+    arrival: Arrival<Socket>,
+    address: Arc<Address>,
+    resolver: Resolver,
+    until: Instant,
+    place: OwnedSemaphorePermit,
+    mut carrier: Carrier,
+) {
+    let connected = tokio::select! {
+        connected = connect(&address, &resolver, until) => connected,
+        () = carrier.cut() => return cut(arrival),
+    };
+    drop(place);
+    match connected {
+        Ok(socket) => carry(arrival, socket, carrier).await,
+        Err(error) => {
+            let reason = match error.kind() {
+                io::ErrorKind::TimedOut => Reason::DeliveryTimeout,
+                _ => Reason::BackendDown,
+            };
+            refuse(arrival, reason, Some(format!("{address}: {error}")), carrier).await;
+        }
+    }
+}
+
+/// Refuses a connection. Not on a task of the mux: the drain would not wait for it.
+async fn refuse(arrival: Arrival<Socket>, reason: Reason, detail: Option<String>, mut carrier: Carrier) {
+    tokio::select! {
+        () = arrival.refuse_and_wait(reason, detail) => {}
+        () = carrier.cut() => {}
+    }
+}
+
+/// Carries a connection until it ends or the drain is over.
+async fn carry(arrival: Arrival<Socket>, mut backend: Socket, mut carrier: Carrier) {
+    let mut client = arrival.accept();
+    let end = tokio::select! {
+        end = pump(&mut client, &mut backend) => end,
+        () = carrier.cut() => PumpEnd::Cut,
+    };
+    if end == PumpEnd::Cut {
+        client.inner().reset_on_close();
+        backend.reset_on_close();
+    }
+}
+
+/// The drain is over before the connection has got to its backend.
+fn cut(arrival: Arrival<Socket>) {
+    arrival.cut().reset_on_close();
+}

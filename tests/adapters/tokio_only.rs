@@ -1,0 +1,152 @@
+//! What only the tokio adapter has: streams in memory, streams of streams, and a runtime that can be gone.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use oneport::matchers::http1;
+use oneport::tokio::{Accepted, Mux, StreamListener};
+use oneport::{Address, Addresses, Outcome, Reason};
+use tokio::io::{duplex, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver};
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// A runtime with one thread: what is spawned runs only while the test waits.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Connections from a channel; it ends with its sender.
+struct Channel(UnboundedReceiver<io::Result<Accepted<DuplexStream>>>);
+
+impl Stream for Channel {
+    type Item = io::Result<Accepted<DuplexStream>>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A stream of streams is a listener: errors in it are survived, and serving ends with it, with the last one routed.
+#[test]
+fn serving_ends_with_the_stream_of_streams() {
+    runtime().block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unix(None)));
+        assert_eq!(mux.local_address().expect("given"), Address::Unix(None));
+        let mut route = mux.route("http1", http1());
+        let handle = mux.handle();
+        let serving = tokio::spawn(mux.serve());
+
+        let (mut client, inner) = duplex(64);
+        sender.send(Err(io::ErrorKind::Other.into())).expect("it is read");
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        client.write_all(HTTP1).await.expect("it is read");
+        let mut routed = timeout(PATIENCE, route.accept()).await.expect("in time").expect("the connection");
+        let mut opening = vec![0; HTTP1.len()];
+        routed.read_exact(&mut opening).await.expect("the opening");
+        assert_eq!(opening, HTTP1);
+
+        drop(sender);
+        timeout(PATIENCE, serving).await.expect("in time").expect("no panic");
+        assert!(timeout(PATIENCE, route.accept()).await.expect("in time").is_none());
+        assert_eq!((handle.counters().accepted, handle.counters().accept_errors), (1, 1));
+
+        routed.write_all(b"alive").await.expect("the client reads");
+        let mut answer = [0; 5];
+        client.read_exact(&mut answer).await.expect("it lives on");
+        assert_eq!(&answer, b"alive");
+    });
+}
+
+/// A handle takes connections only while the mux serves; a shutdown before that is not forgotten.
+#[test]
+fn a_handle_works_while_the_mux_serves() {
+    runtime().block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let mut route = mux.otherwise("all");
+        let handle = mux.handle();
+        let (_client, inner) = duplex(16);
+        let inner = handle.connect(inner, Addresses::UNKNOWN).expect_err("not yet");
+        handle.shutdown();
+        timeout(PATIENCE, mux.serve()).await.expect("at once");
+        assert!(handle.connect(inner, Addresses::UNKNOWN).is_err(), "not any more");
+        assert!(timeout(PATIENCE, route.accept()).await.expect("in time").is_none());
+        assert_eq!(handle.counters().accepted, 0);
+        drop(sender);
+    });
+}
+
+/// What was accepted and has not run yet when serving ends has its outcome all the same, before the runtime can be dropped.
+#[test]
+fn no_outcome_is_lost_with_the_runtime() {
+    let runtime = runtime();
+    let ended = Arc::new(AtomicU64::new(0));
+    let (accepted, clients) = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            clients.push(TcpStream::connect(address).await.expect("it listens"));
+        }
+        let mut mux = Mux::new(listener);
+        let _route = mux.route("http1", http1());
+        let ends = ended.clone();
+        mux.on_outcome(move |report| {
+            assert_eq!(report.outcome, Outcome::Shutdown);
+            ends.fetch_add(1, Ordering::Relaxed);
+        });
+        let handle = mux.handle();
+        let accepting = handle.clone();
+        // Ready at the very moment at which the tenth has been accepted, and no task has run yet.
+        let all_are_accepted = std::future::poll_fn(move |_| match accepting.counters().accepted {
+            10.. => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+        mux.serve_until(all_are_accepted).await;
+        (handle.counters().accepted, clients)
+    });
+    drop(runtime);
+    assert_eq!((accepted, ended.load(Ordering::Relaxed)), (10, 10));
+    drop(clients);
+}
+
+/// An arrival that is dropped where there is no runtime any more is closed, and has its outcome.
+#[test]
+fn an_arrival_may_outlive_its_runtime() {
+    let runtime = runtime();
+    let refused = Arc::new(AtomicU64::new(0));
+    let (arrival, mut client) = runtime.block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let mut route = mux.route("http1", http1());
+        let count = refused.clone();
+        mux.on_outcome(move |report| {
+            assert_eq!(report.outcome, Outcome::Refused(Reason::BackendDown));
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        tokio::spawn(mux.serve());
+        let (mut client, inner) = duplex(64);
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        client.write_all(HTTP1).await.expect("it is read");
+        let arrival = timeout(PATIENCE, route.arrival()).await.expect("in time").expect("the connection");
+        assert_eq!(arrival.addresses(), &Addresses::UNKNOWN);
+        assert!(arrival.facts().is_some_and(|facts| facts.request().is_present()));
+        (arrival, client)
+    });
+    drop(runtime);
+    drop(arrival);
+    assert_eq!(refused.load(Ordering::Relaxed), 1);
+    let end = self::runtime().block_on(async { client.read(&mut [0; 8]).await });
+    assert_eq!(end.expect("a pipe"), 0);
+}

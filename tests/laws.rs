@@ -1,0 +1,13 @@
+//! One file per law of connection routing. Laws 11 and 12 are about sockets: the adapters keep them.
+
+mod bounded;
+mod exact_return;
+mod first_request;
+mod malformed;
+mod outcome;
+mod priority;
+mod progress;
+mod replay;
+mod segmentation;
+mod silence;
+mod transparent;
