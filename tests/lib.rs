@@ -22,6 +22,8 @@ mod peers;
 #[cfg(test)]
 mod purity;
 #[cfg(test)]
+mod split;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod tls;

@@ -135,6 +135,28 @@ impl Facts {
         }
     }
 
+    /// The facts of one request of an HTTP/2 connection, whatever came before it: all else is settled. The request is filled
+    /// in by [`request_mut`](Self::request_mut).
+    pub(crate) fn of_request() -> Self {
+        let mut http1 = Http1Observer::new(0);
+        http1.finish();
+        Self {
+            http1,
+            http2: Http2Observer::settled(),
+            http2_preface: Fact::Present(()),
+            tls: HelloReader::new(0),
+            tls_hello: Fact::Absent,
+            request: Some(Request::new(HttpVersion::Http2, 0)),
+            exceeded: None,
+            readable: 0,
+        }
+    }
+
+    /// The request, to be filled in anew; its memory is used again.
+    pub(crate) fn request_mut(&mut self) -> &mut Request {
+        self.request.get_or_insert_with(|| Request::new(HttpVersion::Http2, 0))
+    }
+
     /// HTTP/1: a request line that is valid by the grammar (RFC 9112 §3).
     pub const fn http1(&self) -> Fact<()> {
         self.http1.line()

@@ -57,6 +57,7 @@ pub mod ledger;
 pub mod matchers;
 mod mux;
 mod routes;
+pub mod split;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire;

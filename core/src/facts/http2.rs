@@ -76,6 +76,11 @@ impl Http2Observer {
         }
     }
 
+    /// An observer whose request was read elsewhere.
+    pub(crate) fn settled() -> Self {
+        Self { stage: Stage::Request, ..Self::new() }
+    }
+
     pub(crate) const fn stage(&self) -> Stage {
         self.stage
     }

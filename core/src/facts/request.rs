@@ -64,6 +64,13 @@ impl Request {
         }
     }
 
+    /// Forgets the request and keeps its memory for the next one.
+    pub(crate) fn clear(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        *self = Self { bytes, ..Self::new(self.version, 0) };
+    }
+
     /// Which version of HTTP the request came in.
     pub const fn version(&self) -> HttpVersion {
         self.version

@@ -34,6 +34,8 @@ impl Kind {
     pub const WINDOW_UPDATE: Self = Self(0x8);
     /// RFC 9113 §6.10.
     pub const CONTINUATION: Self = Self(0x9);
+    /// PRIORITY_UPDATE (RFC 9218 §7.1).
+    pub const PRIORITY_UPDATE: Self = Self(0x10);
 }
 
 /// Bits of a head's flags octet. Their meaning depends on the frame's [`Kind`].
@@ -122,10 +124,18 @@ impl ErrorCode {
     pub const NO_ERROR: Self = Self(0x0);
     /// The peer broke the protocol in a way no other code names.
     pub const PROTOCOL_ERROR: Self = Self(0x1);
+    /// The peer can not go on for a reason of its own.
+    pub const INTERNAL_ERROR: Self = Self(0x2);
+    /// More DATA than the window allowed, or a window beyond 2³¹−1.
+    pub const FLOW_CONTROL_ERROR: Self = Self(0x3);
+    /// A frame came for a stream that its sender had ended.
+    pub const STREAM_CLOSED: Self = Self(0x5);
     /// A frame had a size that it must not have.
     pub const FRAME_SIZE_ERROR: Self = Self(0x6);
     /// The stream was not processed and may be retried.
     pub const REFUSED_STREAM: Self = Self(0x7);
+    /// The stream is no longer wanted.
+    pub const CANCEL: Self = Self(0x8);
     /// The header compression state is lost.
     pub const COMPRESSION_ERROR: Self = Self(0x9);
     /// The peer loads us more than we accept.

@@ -1,0 +1,115 @@
+//! Deadlines: when the next one is, and what happens when it has come.
+
+use std::time::Instant;
+
+use super::core::Core;
+use super::links::{BackendId, Link, LinkState};
+use super::{ConnectionEnd, SplitConfig, SplitOutcome, SplitPhase};
+use crate::wire::frame::ErrorCode;
+
+/// Asks a backend whether it lives.
+const ALIVE: [u8; 8] = *b"oneport?";
+
+impl<R> Core<R> {
+    /// When to look at the clock again.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let config = &self.config;
+        if let Some((_, until)) = self.end {
+            return Some(until);
+        }
+        let client = [
+            (!self.client.has_settings).then(|| self.started + config.opening_deadline),
+            self.streams.is_empty().then(|| self.idle_since + config.idle_deadline),
+            self.client.block_since().map(|since| since + config.headers_deadline),
+            self.client.in_flight().map(|since| since + config.write_deadline),
+            self.stall_check,
+            self.drain.as_ref().map(|drain| drain.since + config.drain_deadline),
+            self.drain
+                .as_ref()
+                .filter(|drain| drain.last.is_none())
+                .map(|drain| drain.since + config.drain_grace),
+        ];
+        let links = self.links.iter().flat_map(|link| link_deadlines(link, config));
+        client.into_iter().chain(links).flatten().min()
+    }
+
+    pub(super) fn look_at_clock(&mut self) {
+        let now = self.now;
+        let config = self.config.clone();
+        let is_past = |since: Instant, deadline| now >= since + deadline;
+        if self.end.is_some() {
+            return;
+        }
+        if self.client.in_flight().is_some_and(|since| is_past(since, config.write_deadline)) {
+            return self.finish(SplitOutcome::TimedOut(SplitPhase::Write));
+        }
+        if !self.client.has_settings && is_past(self.started, config.opening_deadline) {
+            self.client.put_goaway(0, ErrorCode::NO_ERROR);
+            return self.finish(SplitOutcome::TimedOut(SplitPhase::Opening));
+        }
+        if self.client.block_since().is_some_and(|since| is_past(since, config.headers_deadline)) {
+            self.client.put_goaway(self.last_stream, ErrorCode::ENHANCE_YOUR_CALM);
+            return self.finish(SplitOutcome::TimedOut(SplitPhase::Headers));
+        }
+        if self.streams.is_empty() && is_past(self.idle_since, config.idle_deadline) {
+            self.client.put_goaway(self.last_stream, ErrorCode::NO_ERROR);
+            return self.finish(SplitOutcome::TimedOut(SplitPhase::Idle));
+        }
+        if let Some(drain) = &self.drain {
+            if is_past(drain.since, config.drain_deadline) {
+                return self.finish(SplitOutcome::TimedOut(SplitPhase::Drain));
+            }
+            if is_past(drain.since, config.drain_grace) {
+                self.fix_last();
+            }
+        }
+        if self.stall_check.is_some_and(|check| now >= check) {
+            self.end_stalled();
+        }
+        let due = |link: &&Link| link_deadlines(link, &config).into_iter().flatten().any(|at| now >= at);
+        let due: Vec<BackendId> = self.links.iter().filter(due).map(|link| link.id).collect();
+        for id in due {
+            self.link_is_due(id);
+        }
+    }
+
+    /// Responses that a client has not taken for long are given up.
+    fn end_stalled(&mut self) {
+        let (now, deadline) = (self.now, self.config.stall_deadline);
+        let is_stalled = |since: Option<Instant>| since.is_some_and(|since| now >= since + deadline);
+        for id in self.streams.ids(|stream| is_stalled(stream.down.blocked_since)) {
+            self.abort(id, ErrorCode::CANCEL, ErrorCode::CANCEL);
+        }
+        let next = self.streams.iter().filter_map(|stream| stream.down.blocked_since).min();
+        self.stall_check = next.map(|since| since + deadline);
+    }
+
+    fn link_is_due(&mut self, id: BackendId) {
+        let (now, config) = (self.now, self.config.clone());
+        let Some(link) = self.link_mut(id) else { return };
+        let is_silent = link.is_needed() && now >= link.last_input + config.keepalive_after;
+        if is_silent && link.asked.is_none() && link.state != LinkState::Opening {
+            link.asked = Some(now);
+            link.peer.put_ping(ALIVE);
+        }
+        let others = link_deadlines(link, &config).into_iter().flatten().any(|at| now >= at);
+        if others {
+            self.fail_link(id, Some(ConnectionEnd::Cut));
+        }
+    }
+}
+
+/// For being connected, for a header block, for a write, and for a sign of life.
+fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
+    let is_new = matches!(link.state, LinkState::Connecting | LinkState::Opening);
+    let alive = match link.asked {
+        Some(asked) => Some(asked + config.keepalive_timeout),
+        None => link.is_needed().then(|| link.last_input + config.keepalive_after),
+    };
+    [
+        is_new.then(|| link.since + config.connect_deadline),
+        link.peer.block_since().map(|since| since + config.headers_deadline),
+        link.peer.in_flight().map(|since| since + config.write_deadline),
+        alive,
+    ]
+}

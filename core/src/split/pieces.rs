@@ -1,0 +1,138 @@
+//! Payload on its way: a queue of slices.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// A slice pins the whole buffer that it was cut from. One that is less than this fraction of it is copied, so that what is
+/// held is at most this many times what is counted.
+const PINNED_AT_MOST: usize = 4;
+
+/// Copies are gathered in blocks of this size, so that dribbled bytes do not each cost an allocation.
+const BLOCK: usize = 1024;
+
+/// Places for pieces that an empty queue keeps.
+const KEPT: usize = 16;
+
+/// Payload in order.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    pieces: VecDeque<Bytes>,
+    /// Copied bytes behind the pieces.
+    tail: Vec<u8>,
+    len: usize,
+}
+
+impl Pieces {
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Appends a slice of a buffer of `whole` bytes.
+    pub(super) fn push(&mut self, piece: Bytes, whole: usize) {
+        if piece.is_empty() {
+            return;
+        }
+        self.len += piece.len();
+        if piece.len() * PINNED_AT_MOST >= whole && piece.len() >= BLOCK / PINNED_AT_MOST {
+            self.close_tail();
+            self.pieces.push_back(piece);
+            return;
+        }
+        if self.tail.len() + piece.len() > self.tail.capacity() {
+            self.close_tail();
+            self.tail.reserve_exact(BLOCK.max(piece.len()));
+        }
+        self.tail.extend_from_slice(&piece);
+    }
+
+    fn close_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push_back(Bytes::from(std::mem::take(&mut self.tail)));
+        }
+    }
+
+    /// Takes the first piece or its first `most` bytes; `None` when there is nothing or nothing is wanted.
+    pub(super) fn pop(&mut self, most: usize) -> Option<Bytes> {
+        if most == 0 {
+            return None;
+        }
+        if self.pieces.is_empty() {
+            self.close_tail();
+        }
+        let first = self.pieces.front_mut()?;
+        let piece = if first.len() > most { first.split_to(most) } else { self.pieces.pop_front()? };
+        self.len -= piece.len();
+        Some(piece)
+    }
+
+    /// Puts pieces that were popped back in front, the last of them first.
+    pub(super) fn unpop(&mut self, piece: Bytes) {
+        self.len += piece.len();
+        self.pieces.push_front(piece);
+    }
+
+    /// Forgets everything; says how many bytes that were.
+    pub(super) fn clear(&mut self) -> usize {
+        self.pieces.clear();
+        self.pieces.shrink_to(KEPT);
+        self.tail = Vec::new();
+        std::mem::take(&mut self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(pieces: &mut Pieces, most: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.pop(most) {
+            assert!(!piece.is_empty() && piece.len() <= most);
+            all.extend_from_slice(&piece);
+        }
+        assert_eq!(pieces.len(), 0);
+        all
+    }
+
+    #[test]
+    fn order_and_count_survive_every_mix_of_sizes() {
+        for most in [1, 7, 1_000, 100_000] {
+            let (mut pieces, mut all) = (Pieces::default(), Vec::new());
+            for (number, size) in [3, 5_000, 1, 0, 255, 256, 900, 2_000, 2, 16_384].into_iter().enumerate() {
+                let piece = vec![number as u8; size];
+                all.extend_from_slice(&piece);
+                pieces.push(Bytes::from(piece), size.max(1_200));
+                assert_eq!(pieces.len(), all.len());
+            }
+            assert_eq!(drain(&mut pieces, most), all);
+        }
+    }
+
+    #[test]
+    fn dribbled_bytes_share_blocks() {
+        let mut pieces = Pieces::default();
+        for _ in 0..10_000 {
+            pieces.push(Bytes::from_static(b"x"), 16_384);
+        }
+        assert!(pieces.pieces.len() <= 10_000 / BLOCK + 1);
+        assert_eq!(drain(&mut pieces, 16_384).len(), 10_000);
+    }
+
+    #[test]
+    fn what_was_popped_can_be_put_back() {
+        let mut pieces = Pieces::default();
+        pieces.push(Bytes::from(vec![1; 4_000]), 4_000);
+        pieces.push(Bytes::from_static(b"end"), 4_000);
+        let first = pieces.pop(1_000).unwrap();
+        let second = pieces.pop(9_000).unwrap();
+        pieces.unpop(second);
+        pieces.unpop(first);
+        assert_eq!(pieces.len(), 4_003);
+        assert_eq!(drain(&mut pieces, 500), [vec![1; 4_000], b"end".to_vec()].concat());
+    }
+}

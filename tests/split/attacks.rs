@@ -1,0 +1,299 @@
+//! Attacks, each held against what it may cost: memory, output, work.
+
+use std::time::{Duration, Instant};
+
+use oneport_core::split::{Rate, SplitConfig, SplitOutcome};
+use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
+
+use super::rig::{Rig, GET, OK, POST};
+use super::strict::{Strict, Word};
+
+const CALM: Option<SplitOutcome> = Some(SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM));
+
+/// Lets the client do this until the machine has had enough, and holds memory flat meanwhile; says how often that was.
+fn until_calm(rig: &mut Rig, most: u32, memory: usize, mut act: impl FnMut(&mut Strict, u32)) -> u32 {
+    for count in 0..most {
+        act(&mut rig.client, count);
+        rig.run();
+        assert!(rig.machine.buffered() <= memory, "{} bytes after {count}", rig.machine.buffered());
+        if rig.outcome.is_some() {
+            assert_eq!(rig.outcome, CALM);
+            assert_eq!(
+                rig.client.goaways.last().map(|(_, code)| *code),
+                Some(ErrorCode::ENHANCE_YOUR_CALM.0)
+            );
+            return count;
+        }
+    }
+    panic!("never calm");
+}
+
+/// CVE-2023-44487.
+#[test]
+fn rapid_reset() {
+    let mut rig = Rig::new();
+    let count = until_calm(&mut rig, 2_000, 10_000, |client, count| {
+        client.say_head(count * 2 + 1, &GET, true, None);
+        client.say_reset(count * 2 + 1, 8);
+    });
+    assert_eq!(count, 1_000);
+    // A client that cancels now and then is not concerned.
+    let mut rig = Rig::new();
+    for count in 0..3_000 {
+        rig.client.say_head(count * 2 + 1, &GET, true, None);
+        rig.run();
+        rig.client.say_reset(count * 2 + 1, 8);
+        rig.run();
+        rig.now += Duration::from_millis(11);
+    }
+    assert_eq!(rig.outcome, None);
+}
+
+/// As before, but the resets are provoked (CVE-2025-8671): each way for a client to make the server reset its streams.
+#[test]
+fn made_you_reset() {
+    let provoke: [fn(&mut Strict, u32); 5] = [
+        |client, id| encode_frame(&mut client.out, Kind::WINDOW_UPDATE, 0, id, &[0; 4]),
+        |client, id| encode_frame(&mut client.out, Kind::WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]),
+        |client, id| encode_frame(&mut client.out, Kind::DATA, 0, id, b"behind the end"),
+        |client, id| encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS, id, b"\x82"),
+        |client, id| {
+            encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, b"\x82")
+        },
+    ];
+    for provoke in provoke {
+        let mut rig = Rig::new();
+        let count = until_calm(&mut rig, 2_000, 70_000, |client, count| {
+            let id = count * 2 + 1;
+            client.say_head(id, &GET, true, None);
+            provoke(client, id);
+        });
+        assert_eq!(count, 1_000);
+        assert_eq!(rig.machine.streams(), 0);
+    }
+}
+
+#[test]
+fn more_streams_than_allowed() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(0), &[]);
+    let count = until_calm(&mut rig, 2_000, 100 * 200, |client, count| {
+        client.say_head(count * 2 + 1, &GET, true, None);
+    });
+    assert_eq!(count, 100 + 1_000);
+}
+
+/// CVE-2024-27316 and its like, with fragments and without.
+#[test]
+fn continuation_floods() {
+    for fragment in [&b""[..], &[0; 1], &[0; 16_384]] {
+        let mut rig = Rig::new();
+        encode_frame(&mut rig.client.out, Kind::HEADERS, 0, 1, b"\x82");
+        let count = until_calm(&mut rig, 20, 80_000, |client, _| {
+            encode_frame(&mut client.out, Kind::CONTINUATION, 0, 1, fragment);
+        });
+        assert!(count <= 8, "{count}");
+        assert!(rig.backends.is_empty());
+    }
+}
+
+/// One byte of a block stands for 4 KiB of text.
+#[test]
+fn hpack_bomb() {
+    let mut rig = Rig::new();
+    rig.client.is_raw = true;
+    let value = vec![b'x'; 3_900];
+    let mut block = b"\x82\x86\x84\x40\x01a\x7f".to_vec();
+    let mut length = value.len() - 127;
+    while length >= 128 {
+        block.push((length % 128) as u8 | 0x80);
+        length /= 128;
+    }
+    block.push(length as u8);
+    block.extend_from_slice(&value);
+    encode_frame(&mut rig.client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, &block);
+    rig.run();
+    assert_eq!(rig.at("rest").words(1).len(), 2);
+    // 20 times: larger than a list may be, and answered. 16,000 times: the end.
+    for (id, times, is_end) in [(3, 20, false), (5, 16_000, true)] {
+        let mut block = b"\x82\x86\x84".to_vec();
+        block.extend(std::iter::repeat(0xbe).take(times));
+        encode_frame(&mut rig.client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &block);
+        let started = Instant::now();
+        rig.run();
+        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(rig.machine.buffered() < 10_000);
+        assert_eq!(rig.outcome.is_some(), is_end);
+        assert!(!rig.at("rest").ids().contains(&id));
+    }
+    assert_eq!(rig.outcome, CALM);
+}
+
+#[test]
+fn floods_of_frames_that_carry_nothing() {
+    for (kind, flags, stream, payload, expected) in [
+        (Kind::PING, 0, 0, &b"12345678"[..], 10_000),
+        (Kind::SETTINGS, 0, 0, b"", 500),
+        (Kind::SETTINGS, 0, 0, b"\0\x04\0\0\0\0\0\x04\0\x01\0\0", 500),
+        (Kind::PRIORITY, 0, 1, b"\0\0\0\x03\x01", 10_000),
+        (Kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1", 10_000),
+        (Kind::WINDOW_UPDATE, 0, 0, b"\0\0\0\x01", 10_000),
+        (Kind::WINDOW_UPDATE, 0, 1, b"\0\0\0\x01", 10_000),
+        (Kind::DATA, 0, 1, b"", 10_000),
+        (Kind::DATA, flag::PADDED, 1, b"\x02\0\0", 10_000),
+        (Kind(0xfa), 0, 0, b"", 10_000),
+        (Kind::GOAWAY, 0, 0, b"\0\0\0\0\0\0\0\0", 10_000),
+    ] {
+        let mut rig = Rig::new();
+        rig.client.say_head(1, &POST, false, None);
+        rig.run();
+        rig.client.is_raw = true;
+        let (received, at_backend) = (rig.client.received, rig.at("rest").received);
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, kind, flags, stream, payload);
+        let mut bytes = 0;
+        let count = until_calm(&mut rig, 600, 70_000, |client, _| {
+            for _ in 0..20 {
+                client.out.extend_from_slice(&frame);
+                bytes += frame.len();
+            }
+        });
+        let count = (count + 1) * 20;
+        assert!((expected..=expected + 60).contains(&count), "{kind:?}: {count}");
+        // What comes out is no more than what came in.
+        assert!(rig.client.received - received <= bytes + 100, "{kind:?}");
+        let at_backend = rig.at("rest").received - at_backend;
+        assert!(at_backend <= bytes, "{kind:?}: {at_backend}");
+    }
+}
+
+/// Answers to a client that does not read: at the mark, no more of it is read.
+#[test]
+fn a_client_that_asks_and_never_reads() {
+    let mut rig = Rig::new();
+    rig.stick(None);
+    for count in 0..9_000u32 {
+        rig.client.say_ping(*b"12345678");
+        if count % 100 == 0 {
+            rig.client.say_head(
+                count * 2 + 1,
+                &[(":method", "GET"), (":scheme", "http"), (":path", "/none")],
+                true,
+                None,
+            );
+        }
+        rig.run();
+        assert!(rig.machine.buffered() <= 64 * 1024 + 1_000);
+    }
+    assert!(!rig.machine.wants_input(oneport_core::split::Side::Client));
+    rig.pass(Duration::from_secs(31));
+    rig.pass(Duration::from_secs(1));
+    assert!(matches!(rig.outcome, Some(SplitOutcome::TimedOut(_))));
+}
+
+#[test]
+fn windows_that_overflow() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &GET, true, None);
+    encode_frame(&mut rig.client.out, Kind::WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0xff, 0xff]);
+    rig.run();
+    rig.expect_client(1, &[Word::Reset(3)]);
+    // By SETTINGS: an error of the connection (RFC 9113 §6.9.2).
+    let mut rig = Rig::new();
+    rig.client.is_raw = true;
+    rig.client.say_head(1, &GET, true, None);
+    rig.run();
+    encode_frame(&mut rig.client.out, Kind::WINDOW_UPDATE, 0, 1, &[0x7f, 0xff, 0, 0]);
+    encode_frame(&mut rig.client.out, Kind::SETTINGS, 0, 0, b"\0\x04\x7f\xff\xff\xff");
+    rig.run();
+    assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::FLOW_CONTROL_ERROR)));
+}
+
+/// Every stream asks for a large response and takes nothing of it.
+#[test]
+fn zero_windows_and_a_full_backend() {
+    let mut rig = Rig::new();
+    rig.client.say_settings(0, 4_096, None, &[]);
+    for id in (1..200).step_by(2) {
+        rig.client.say_head(id, &GET, true, None);
+    }
+    rig.run();
+    let ids = rig.at("rest").ids();
+    assert_eq!(ids.len(), 100);
+    for id in &ids {
+        rig.at("rest").say_head(*id, &OK, false, None);
+    }
+    for _ in 0..10 {
+        for id in &ids {
+            let count = rig.at("rest").sendable(*id).min(16_384);
+            if count > 0 {
+                rig.at("rest").say_data(*id, &vec![0; count], false, None);
+            }
+        }
+        rig.run();
+        assert!(rig.machine.buffered() <= (1 << 20) + 70_000, "{}", rig.machine.buffered());
+    }
+    rig.pass(Duration::from_secs(29));
+    assert_eq!(rig.machine.streams(), 100);
+    rig.at("rest").say_ping(*b"12345678");
+    rig.run();
+    // The stalled responses are given up.
+    for _ in 0..12 {
+        rig.pass(Duration::from_secs(25));
+    }
+    assert!(rig.machine.streams() < 100);
+    assert_eq!(rig.outcome, None);
+}
+
+/// A body in frames of one byte each, to a backend that does not read.
+#[test]
+fn dribbled_bodies() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    let stuck = rig.to("rest");
+    rig.stick(Some(stuck));
+    for count in 0..20_000usize {
+        rig.client.say_data(1, b"x", false, None);
+        if count % 50 == 0 {
+            rig.run();
+            assert!(rig.machine.buffered() <= count + 3_000, "{} of {count}", rig.machine.buffered());
+        }
+    }
+    rig.unstick(Some(stuck));
+    let backend = &rig.backends[&stuck].peer;
+    assert_eq!(backend.content(1).len(), 20_000);
+    // Gathered again on the way: no frame for each byte.
+    assert!(backend.frames < 1_000, "{}", backend.frames);
+}
+
+/// A backend is no more trusted than a client.
+#[test]
+fn a_hostile_backend_ends_only_itself() {
+    for (kind, flags, stream, payload) in [
+        (Kind::PING, 0, 0, &b"12345678"[..]),
+        (Kind::SETTINGS, 0, 0, b""),
+        (Kind::WINDOW_UPDATE, 0, 1, b"\0\0\0\x01"),
+        (Kind::CONTINUATION, 0, 1, b""),
+    ] {
+        let mut config = SplitConfig::default();
+        config.idle_frames = Rate::new(1_000, 100);
+        let mut rig = Rig::with(config);
+        rig.get(1, "/a");
+        rig.get(3, "/b");
+        let hostile = rig.to("a");
+        if kind == Kind::CONTINUATION {
+            encode_frame(&mut rig.at("a").out, Kind::HEADERS, 0, 1, b"\x88");
+        }
+        for _ in 0..1_100 {
+            encode_frame(&mut rig.at("a").out, kind, flags, stream, payload);
+        }
+        rig.run();
+        assert!(rig.backends[&hostile].closed.is_some(), "{kind:?}");
+        rig.at("b").say_head(3, &OK, true, None);
+        rig.run();
+        assert_eq!(rig.client.words(3).last(), Some(&Word::End));
+        assert_eq!(rig.client.words(1).last(), Some(&Word::End));
+        assert_eq!(rig.outcome, None);
+    }
+}

@@ -1,0 +1,143 @@
+//! Rule 5: what the peers allow.
+
+use oneport_core::split::SplitConfig;
+use oneport_core::wire::settings::{Setting, SettingId};
+
+use super::super::rig::{Rig, GRPC, OK, POST};
+use super::super::strict::{head, Word};
+
+#[test]
+fn requests_above_a_backends_limit_wait_in_order() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(2), &[]);
+    for id in [1, 3, 5, 7, 9] {
+        rig.get(id, "/");
+    }
+    assert_eq!(rig.at("rest").ids(), [1, 3]);
+    rig.at("rest").say_head(3, &OK, true, None);
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [1, 3, 5]);
+    rig.client.say_reset(7, 8);
+    rig.client.say_reset(1, 8);
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [1, 3, 5, 9], "one that was given up in line is never sent");
+    rig.at("rest").say_settings(65_535, 4_096, Some(0), &[]);
+    rig.run();
+    rig.get(11, "/");
+    rig.at("rest").say_head(5, &OK, true, None);
+    rig.at("rest").say_head(9, &OK, true, None);
+    rig.run();
+    assert!(!rig.at("rest").ids().contains(&11));
+    rig.at("rest").say_settings(
+        65_535,
+        4_096,
+        None,
+        &[Setting { id: SettingId::MAX_CONCURRENT_STREAMS, value: 1 }],
+    );
+    rig.run();
+    assert!(rig.at("rest").ids().contains(&11));
+}
+
+#[test]
+fn requests_wait_for_the_connection_with_their_bodies() {
+    let mut rig = Rig::new();
+    rig.auto_connect = false;
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, b"early", true, None);
+    rig.client.say_head(3, &POST, true, None);
+    rig.run();
+    let there = rig.to("rest");
+    rig.connect(there);
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [1, 3]);
+    assert_eq!(rig.at("rest").content(1), b"early");
+}
+
+#[test]
+fn requests_above_our_limit_are_refused() {
+    let mut config = SplitConfig::default();
+    config.max_concurrent_streams = 3;
+    let mut rig = Rig::with(config);
+    for id in [1, 3, 5, 7] {
+        rig.get(id, "/");
+    }
+    rig.expect_client(7, &[Word::Reset(7)]);
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    rig.get(9, "/");
+    assert_eq!(rig.at("rest").ids(), [1, 3, 5, 9]);
+}
+
+#[test]
+fn a_client_that_is_done_while_its_backend_is_not_is_counted_too() {
+    let mut config = SplitConfig::default();
+    config.max_concurrent_streams = 3;
+    let mut rig = Rig::with(config);
+    rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
+    for id in (1..=19).step_by(2) {
+        rig.client.say_head(id, &POST, false, None);
+        rig.client.say_data(id, b"held", true, None);
+        rig.run();
+        if id <= 11 {
+            let is_open = rig.at("rest").ids().contains(&id);
+            if is_open {
+                rig.at("rest").say_head(id, &OK, true, None);
+                rig.run();
+            }
+        }
+    }
+    assert!(rig.machine.streams() <= 6, "{}", rig.machine.streams());
+    assert_eq!(rig.client.words(19), [Word::Reset(7)]);
+}
+
+#[test]
+fn a_head_that_is_too_large_is_answered() {
+    let mut rig = Rig::new();
+    let long = "e".repeat(30_000);
+    let mut fields = GRPC.to_vec();
+    fields.extend([("a", &*long), ("b", &*long)]);
+    rig.client.say_head(1, &fields, true, None);
+    rig.run();
+    rig.expect_at("grpc", 1, &[head(&fields), Word::End]);
+    fields.push(("c", &long));
+    rig.client.say_head(3, &fields, true, None);
+    rig.run();
+    let exhausted = rig.client.words(3).first().cloned();
+    assert!(
+        matches!(exhausted, Some(Word::Head(fields)) if fields.contains(&("grpc-status".into(), "8".into())))
+    );
+    // The blocks went through the same tables.
+    rig.client.say_head(5, &GRPC, true, None);
+    rig.run();
+    rig.expect_at("grpc", 5, &[head(&GRPC), Word::End]);
+}
+
+#[test]
+fn a_head_that_is_too_large_for_the_backend_is_answered() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| {
+        let limit = Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: 200 };
+        peer.say_settings(65_535, 4_096, None, &[limit]);
+    };
+    rig.get(1, "/");
+    rig.get(3, &format!("/{}", "x".repeat(200)));
+    assert_eq!(rig.at("rest").ids(), [1]);
+    rig.expect_client(3, &[head(&[(":status", "431")]), Word::End]);
+}
+
+#[test]
+fn heads_that_are_held_are_bounded() {
+    let mut config = SplitConfig::default();
+    config.max_held_fields = 10_000;
+    let mut rig = Rig::with(config);
+    rig.auto_connect = false;
+    let long = "x".repeat(3_000);
+    for id in [1, 3, 5, 7] {
+        let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("x", &long)];
+        rig.client.say_head(id, &fields, true, None);
+        rig.run();
+    }
+    rig.expect_client(5, &[]);
+    rig.expect_client(7, &[Word::Reset(7)]);
+    assert!(rig.machine.buffered() <= 10_000);
+}

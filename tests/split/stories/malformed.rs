@@ -1,0 +1,169 @@
+//! Rule 8: what is no message is an error of its stream, and goes nowhere.
+
+use oneport_core::split::SplitOutcome;
+use oneport_core::wire::frame::ErrorCode;
+
+use super::super::rig::{Rig, GET, OK, POST};
+use super::super::strict::{data, head, Word};
+
+#[test]
+fn malformed_requests_are_reset_and_never_passed_on() {
+    let with = |field: (&'static str, &'static str)| [GET.to_vec(), vec![field]].concat();
+    for fields in [
+        with(("connection", "close")),
+        with(("transfer-encoding", "chunked")),
+        with(("te", "gzip")),
+        with(("Upper", "x")),
+        with(("a b", "x")),
+        with(("a", "x\r\nb: y")),
+        with(("host", "other")),
+        with((":path", "/again")),
+        with(("content-length", "1")),
+        with(("content-length", "x")),
+        with((":status", "200")),
+        GET[..3].iter().filter(|(name, _)| *name != ":method").copied().collect(),
+        vec![
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "http"),
+            (":path", "/"),
+            (":authority", "a"),
+        ],
+    ] {
+        let mut rig = Rig::new();
+        rig.client.say_head(1, &fields, true, None);
+        rig.client.say_head(3, &GET, true, None);
+        rig.run();
+        rig.expect_client(1, &[Word::Reset(1)]);
+        assert_eq!(rig.at("rest").ids(), [3], "{fields:?}");
+    }
+}
+
+#[test]
+fn content_is_as_long_as_it_was_announced() {
+    let announced = [POST.to_vec(), vec![("content-length", "5")]].concat();
+    for (parts, is_good) in [
+        (&[&b"12345"[..]][..], true),
+        (&[b"123", b"45"], true),
+        (&[b"12345", b""], true),
+        (&[b"1234"], false),
+        (&[b"123456"], false),
+        (&[b"123", b"456"], false),
+        (&[b""], false),
+    ] {
+        let mut rig = Rig::new();
+        rig.client.say_head(1, &announced, false, None);
+        rig.run();
+        let (last, rest) = parts.split_last().unwrap();
+        for part in rest {
+            rig.client.say_data(1, part, false, None);
+        }
+        rig.client.say_data(1, last, true, None);
+        rig.run();
+        assert_eq!(rig.at("rest").words(1).contains(&Word::End), is_good, "{parts:?}");
+        if !is_good {
+            assert_eq!(rig.at("rest").words(1).last(), Some(&Word::Reset(8)));
+            rig.expect_client(1, &[Word::Reset(1)]);
+        }
+    }
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &announced, false, None);
+    rig.client.say_data(1, b"1234", false, None);
+    rig.client.say_head(1, &[("t", "u")], true, None);
+    rig.run();
+    rig.expect_client(1, &[Word::Reset(1)]);
+}
+
+#[test]
+fn trailers_are_checked() {
+    for (fields, ends) in [(&[("a", "b")][..], false), (&[(":path", "/")], true), (&[("upgrade", "x")], true)]
+    {
+        let mut rig = Rig::new();
+        rig.client.say_head(1, &POST, false, None);
+        rig.run();
+        rig.client.say_head(1, fields, ends, None);
+        rig.run();
+        rig.expect_client(1, &[Word::Reset(1)]);
+        rig.expect_at("rest", 1, &[head(&POST), Word::Reset(8)]);
+    }
+}
+
+#[test]
+fn frames_behind_the_end() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.client.say_data(1, b"x", false, None);
+    rig.run();
+    rig.expect_client(1, &[Word::Reset(5)]);
+    rig.get(3, "/");
+    rig.at("rest").say_head(3, &OK, true, None);
+    rig.run();
+    assert_eq!(rig.machine.streams(), 0);
+    rig.client.say_head(3, &GET, true, None);
+    rig.run();
+    assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::STREAM_CLOSED)));
+}
+
+#[test]
+fn malformed_responses_are_answered_for() {
+    let bad = [head(&[(":status", "502")]), Word::End];
+    for fields in [
+        vec![("a", "b")],
+        vec![(":status", "20")],
+        vec![(":status", "101")],
+        vec![(":status", "200"), (":status", "200")],
+        vec![(":status", "200"), ("connection", "close")],
+        vec![(":status", "200"), ("content-length", "5")],
+        vec![(":status", "103")],
+    ] {
+        let mut rig = Rig::new();
+        rig.get(1, "/");
+        rig.get(3, "/");
+        rig.at("rest").say_head(1, &fields, true, None);
+        rig.at("rest").say_head(3, &OK, true, None);
+        rig.run();
+        rig.expect_client(1, &bad);
+        rig.expect_client(3, &[head(&OK), Word::End]);
+        assert_eq!(rig.at("rest").words(1).last(), Some(&Word::Reset(1)), "{fields:?}");
+    }
+    // DATA before the response.
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.at("rest").say_data(1, b"x", false, None);
+    rig.run();
+    rig.expect_client(1, &bad);
+    // More than was announced, when it is too late for another answer.
+    rig.get(3, "/");
+    rig.at("rest").say_head(3, &[(":status", "200"), ("content-length", "2")], false, None);
+    rig.at("rest").say_data(3, b"ab", false, None);
+    rig.run();
+    rig.at("rest").say_data(3, b"c", true, None);
+    rig.run();
+    rig.expect_client(3, &[head(&[(":status", "200"), ("content-length", "2")]), data("ab"), Word::Reset(2)]);
+}
+
+#[test]
+fn responses_without_content_may_announce_some() {
+    let fields = [(":status", "200"), ("content-length", "500")];
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &[(":method", "HEAD"), (":scheme", "http"), (":path", "/")], true, None);
+    rig.get(3, "/");
+    rig.run();
+    rig.at("rest").say_head(1, &fields, true, None);
+    rig.at("rest").say_head(3, &[(":status", "304"), ("content-length", "500")], true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&fields), Word::End]);
+    assert_eq!(rig.client.words(3).last(), Some(&Word::End));
+}
+
+#[test]
+fn interim_responses_are_bounded() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    for _ in 0..33 {
+        rig.at("rest").say_head(1, &[(":status", "103")], false, None);
+    }
+    rig.run();
+    assert_eq!(rig.client.words(1).len(), 32 + 2);
+    assert_eq!(rig.client.words(1)[32..], [head(&[(":status", "502")]), Word::End]);
+}

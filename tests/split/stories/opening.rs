@@ -1,0 +1,145 @@
+//! Rule 1: the hop's own business.
+
+use std::time::Duration;
+
+use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
+use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
+use oneport_core::wire::settings::SettingId;
+
+use super::super::rig::{Rig, GET};
+use super::super::strict::Strict;
+
+fn setting(peer: &Strict, id: SettingId) -> Option<u32> {
+    peer.settings.iter().find(|setting| setting.id == id).map(|setting| setting.value)
+}
+
+#[test]
+fn the_machine_speaks_first() {
+    let mut rig = Rig::silent(SplitConfig::default());
+    rig.client.out.clear();
+    rig.run();
+    assert_eq!(setting(&rig.client, SettingId::NO_RFC7540_PRIORITIES), Some(1));
+    assert_eq!(setting(&rig.client, SettingId::MAX_CONCURRENT_STREAMS), Some(100));
+    assert_eq!(setting(&rig.client, SettingId::ENABLE_CONNECT_PROTOCOL), None);
+    let mut config = SplitConfig::default();
+    config.extended_connect = true;
+    let rig = Rig::with(config);
+    assert_eq!(setting(&rig.client, SettingId::ENABLE_CONNECT_PROTOCOL), Some(1));
+}
+
+#[test]
+fn backends_are_told_not_to_push() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    assert_eq!(setting(rig.at("rest"), SettingId::ENABLE_PUSH), Some(0));
+}
+
+#[test]
+fn pings_end_at_the_hop() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.client.say_ping(*b"12345678");
+    rig.at("rest").say_ping(*b"abcdefgh");
+    rig.run();
+    assert_eq!(rig.client.ping_acks, [*b"12345678"]);
+    assert_eq!(rig.at("rest").ping_acks, [*b"abcdefgh"]);
+    assert!(rig.client.pings.is_empty() && rig.at("rest").pings.is_empty());
+}
+
+#[test]
+fn every_faulty_frame_ends_the_connection_with_its_code() {
+    let calm = ErrorCode::ENHANCE_YOUR_CALM;
+    let (protocol, size, flow) =
+        (ErrorCode::PROTOCOL_ERROR, ErrorCode::FRAME_SIZE_ERROR, ErrorCode::FLOW_CONTROL_ERROR);
+    for (kind, flags, stream, payload, code) in [
+        (Kind::SETTINGS, 0, 1, &b""[..], protocol),
+        (Kind::SETTINGS, 0, 0, b"12345", size),
+        (Kind::SETTINGS, 1, 0, b"123456", size),
+        (Kind::SETTINGS, 0, 0, b"\0\x04\x80\0\0\0", flow),
+        (Kind::SETTINGS, 0, 0, b"\0\x02\0\0\0\x02", protocol),
+        (Kind::SETTINGS, 0, 0, b"\0\x05\0\0\x3f\xff", protocol),
+        (Kind::SETTINGS, 0, 0, b"\0\x05\x01\0\0\0", protocol),
+        (Kind::SETTINGS, 1, 0, b"", protocol), // already acknowledged
+        (Kind::PING, 0, 1, b"12345678", protocol),
+        (Kind::PING, 0, 0, b"1234567", size),
+        (Kind::GOAWAY, 0, 1, b"12345678", protocol),
+        (Kind::GOAWAY, 0, 0, b"1234567", size),
+        (Kind::WINDOW_UPDATE, 0, 0, b"\0\0\0\0", protocol),
+        (Kind::WINDOW_UPDATE, 0, 0, b"\x7f\xff\xff\xff", flow),
+        (Kind::WINDOW_UPDATE, 0, 0, b"\0\0\0", size),
+        (Kind::WINDOW_UPDATE, 0, 9, b"\0\0\0\x01", protocol),
+        (Kind::RST_STREAM, 0, 0, b"\0\0\0\0", protocol),
+        (Kind::RST_STREAM, 0, 9, b"\0\0\0\0", protocol),
+        (Kind::RST_STREAM, 0, 1, b"\0\0\0", size),
+        (Kind::PRIORITY, 0, 0, b"12345", protocol),
+        (Kind::PRIORITY, 0, 1, b"1234", size),
+        (Kind::PUSH_PROMISE, 4, 1, b"\0\0\0\x02", protocol),
+        (Kind::CONTINUATION, 4, 1, b"", protocol),
+        (Kind::DATA, 0, 0, b"", protocol),
+        (Kind::DATA, 0, 9, b"", protocol),
+        (Kind::DATA, 0, 2, b"", protocol),
+        (Kind::HEADERS, 5, 0, b"\x82", protocol),
+        (Kind::HEADERS, 5, 2, b"\x82", protocol),
+        (Kind::HEADERS, 13, 3, b"\x09\x82", protocol),
+        (Kind::HEADERS, 5, 3, b"\xff\xff\xff\xff\xff\xff", ErrorCode::COMPRESSION_ERROR),
+        (Kind::HEADERS, 5, 3, b"\x3f\xe2\x1f\x82", ErrorCode::COMPRESSION_ERROR),
+        (Kind::PRIORITY_UPDATE, 0, 0, b"123", size),
+        (Kind(0xbe), 0, 0, &[0; 16_385], size),
+    ] {
+        let mut rig = Rig::new();
+        rig.get(1, "/");
+        let backend = rig.to("rest");
+        encode_frame(&mut rig.client.out, kind, flags, stream, payload);
+        rig.run();
+        assert_eq!(rig.outcome, Some(SplitOutcome::Refused(code)), "{kind:?} {flags} {stream} {payload:?}");
+        assert_eq!(rig.client.goaways, [(1, code.0)]);
+        assert!(rig.backends[&backend].closed.is_some());
+        assert_ne!(code, calm);
+    }
+}
+
+#[test]
+fn settings_come_first_and_in_time() {
+    let mut rig = Rig::silent(SplitConfig::default());
+    rig.client.say_head(1, &GET, true, None);
+    rig.run();
+    assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR)));
+
+    let mut rig = Rig::silent(SplitConfig::default());
+    rig.stick(None);
+    rig.run();
+    rig.pass(Duration::from_millis(4_999));
+    assert_eq!(rig.client_closed, None);
+    rig.pass(Duration::from_millis(1));
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Opening)));
+}
+
+#[test]
+fn nothing_comes_between_the_frames_of_a_block() {
+    let mut rig = Rig::new();
+    encode_frame(&mut rig.client.out, Kind::HEADERS, 1, 1, b"\x82");
+    rig.client.say_ping(*b"12345678");
+    rig.run();
+    assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR)));
+}
+
+#[test]
+fn a_block_has_its_time() {
+    let mut rig = Rig::new();
+    encode_frame(&mut rig.client.out, Kind::HEADERS, 1, 1, b"\x82");
+    rig.run();
+    rig.pass(Duration::from_secs(9));
+    assert_eq!(rig.outcome, None);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Headers)));
+}
+
+#[test]
+fn an_idle_client_has_long() {
+    let mut rig = Rig::new();
+    assert!(rig.until.unwrap() - rig.now > Duration::from_secs(30 * 60));
+    rig.pass(Duration::from_secs(35 * 60));
+    assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Idle)));
+    assert_eq!(rig.client.goaways, [(0, 0)]);
+}
