@@ -66,8 +66,8 @@ pub(crate) struct Sender<A>(Arc<Queue<A>>);
 
 impl<A> Sender<A> {
     /// Waits for a place, in the order of coming.
-    pub(crate) fn reserve(&self) -> Reserve<'_, A> {
-        Reserve { queue: &self.0, id: None }
+    pub(crate) fn reserve(&self) -> Reserve<A> {
+        Reserve { queue: self.0.clone(), id: None }
     }
 
     /// A place, if there is one that nobody waits for; does not wait.
@@ -96,8 +96,8 @@ impl<A> Drop for Sender<A> {
 
 /// Somebody who waits for a place. Dropping it gives up.
 #[derive(Debug)]
-pub(crate) struct Reserve<'a, A> {
-    queue: &'a Arc<Queue<A>>,
+pub(crate) struct Reserve<A> {
+    queue: Arc<Queue<A>>,
     id: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Reserve<'a, A> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Closed;
 
-impl<A> Reserve<'_, A> {
+impl<A> Reserve<A> {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit<A>, Closed>> {
         let mut inner = self.queue.lock();
         if inner.is_closed {
@@ -117,7 +117,7 @@ impl<A> Reserve<'_, A> {
         };
         if is_first && inner.free > 0 {
             inner.free -= 1;
-            let next = self.leave(&mut inner);
+            let next = leave(&mut self.id, &mut inner);
             drop(inner);
             next.into_iter().for_each(Waker::wake);
             return Poll::Ready(Ok(Permit(Some(self.queue.clone()))));
@@ -129,19 +129,18 @@ impl<A> Reserve<'_, A> {
         inner.waiting.insert(id, cx.waker().clone());
         Poll::Pending
     }
-
-    /// Goes from the line; returns whom to wake, if there is a place for the next one.
-    fn leave(&mut self, inner: &mut Inner<A>) -> Option<Waker> {
-        let id = self.id.take()?;
-        inner.waiting.remove(&id);
-        (inner.free > 0).then(|| inner.waiting.values().next().cloned()).flatten()
-    }
 }
 
-impl<A> Drop for Reserve<'_, A> {
+/// Goes from the line; returns whom to wake, if there is a place for the next one.
+fn leave<A>(id: &mut Option<u64>, inner: &mut Inner<A>) -> Option<Waker> {
+    inner.waiting.remove(&id.take()?);
+    (inner.free > 0).then(|| inner.waiting.values().next().cloned()).flatten()
+}
+
+impl<A> Drop for Reserve<A> {
     fn drop(&mut self) {
         if self.id.is_some() {
-            let next = self.leave(&mut self.queue.lock());
+            let next = leave(&mut self.id, &mut self.queue.lock());
             next.into_iter().for_each(Waker::wake);
         }
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use oneport_core::split::SplitConfig;
 use oneport_core::{Config, Facts, Handover, Matcher, MuxMachine, Outcome, Routes, Why};
 
 use crate::address::Addresses;
@@ -17,6 +18,7 @@ pub(crate) struct Plan {
     routes: Routes<usize>,
     names: Vec<Arc<str>>,
     config: Config,
+    split: SplitConfig,
     pub(crate) limits: Limits,
     pub(crate) hook: Option<Box<OutcomeHook>>,
 }
@@ -24,6 +26,12 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(config: Config, limits: Limits) -> Self {
         Self { config, limits, ..Self::default() }
+    }
+
+    /// Requests of HTTP/2 connections are routed one by one.
+    pub(crate) fn per_request(&mut self, split: SplitConfig) {
+        self.config.per_request = true;
+        self.split = split;
     }
 
     fn name(&mut self, name: String) -> usize {
@@ -57,6 +65,7 @@ impl Plan {
             routes: Arc::new(self.routes),
             names: self.names,
             config: Arc::new(self.config),
+            split: Arc::new(self.split),
             lingering: AtomicUsize::new(0),
             limits: self.limits,
             stats: Arc::new(Stats::new(self.hook)),
@@ -80,6 +89,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Arc<Routes<usize>>,
     pub(crate) names: Vec<Arc<str>>,
     pub(crate) config: Arc<Config>,
+    pub(crate) split: Arc<SplitConfig>,
     pub(crate) limits: Limits,
     /// Refused connections that are given a moment to read their refusal.
     lingering: AtomicUsize,
@@ -148,6 +158,12 @@ impl Journey {
         self.time_to_verdict = Some(now.saturating_duration_since(self.accepted));
         self.greeted = handover.is_greeted();
         self.route = self.shared.name_of(handover).cloned();
+    }
+
+    /// Each request goes its own way from here on: this is the connection's outcome.
+    pub(crate) fn split(mut self, now: Instant) -> ConnectionInfo {
+        self.time_to_verdict = Some(now.saturating_duration_since(self.accepted));
+        self.end(Outcome::Routed(Why::PerRequest), now)
     }
 
     /// The journey ends: exactly once per connection.

@@ -20,6 +20,11 @@ impl Inbound {
         Self { replay, ledger }
     }
 
+    /// One that nothing is taken out of.
+    pub(crate) const fn bare() -> Self {
+        Self::new(Bytes::new(), ClientLedger::new(0))
+    }
+
     /// Whether reads go straight to the socket.
     pub(crate) fn is_direct(&self) -> bool {
         self.replay.is_empty() && self.ledger.is_transparent()

@@ -38,6 +38,8 @@ mod registry;
 #[cfg(feature = "smol")]
 pub mod smol;
 #[cfg(any(feature = "tokio", feature = "smol"))]
+mod split;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod stats;
 #[cfg(feature = "std")]
 pub mod std;
@@ -46,6 +48,7 @@ pub mod tokio;
 
 pub use address::{Address, Addresses};
 pub use limits::{Limits, EVICTION_GRACE};
+pub use oneport_core::split::SplitConfig;
 pub use oneport_core::{
     self as core, ledger, matchers, Bound, Config, Fact, Facts, Greeting, GreetingError, HttpVersion,
     Matcher, Opening, Outcome, Phase, Reason, Request, Verdict, Why,
@@ -54,6 +57,8 @@ pub use oneport_core::{
 pub use owed::StillOwed;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 pub use registry::Undecided;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+pub use split::{Bridge, BridgeEnd};
 #[cfg(any(feature = "tokio", feature = "smol"))]
 pub use stats::{Counters, Report, Tally, TallyKey};
 

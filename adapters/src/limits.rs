@@ -13,6 +13,7 @@ use std::time::Instant;
 /// |---|---|---|
 /// | [`undecided`](Self::undecided) | those without a byte | those in mid-opening |
 /// | [`idle`](Self::idle) | greeted ones that are idle | |
+/// | [`split`](Self::split) | split ones that are idle | split ones with requests, which are finished first |
 /// | [`opening_bytes`](Self::opening_bytes) | those in mid-opening | greeted ones that are idle |
 ///
 /// Within a class the one that has been without a byte for longest goes first. A connection that has come or has sent something
@@ -25,6 +26,8 @@ pub struct Limits {
     pub undecided: usize,
     /// Greeted HTTP/2 connections without a request: idle gRPC channels. Default 16,384.
     pub idle: usize,
+    /// HTTP/2 connections whose requests are routed one by one. Default 16,384.
+    pub split: usize,
     /// Bytes held for the openings of all undecided connections, and, for each route, for those that wait for its server. Default
     /// 32 MiB.
     pub opening_bytes: usize,
@@ -61,6 +64,7 @@ impl Default for Limits {
         Self {
             undecided: 1_024,
             idle: 16_384,
+            split: 16_384,
             opening_bytes: 32 * 1024 * 1024,
             backlog: 1_024,
             delivery_deadline: Duration::from_secs(5),

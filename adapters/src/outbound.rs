@@ -27,6 +27,11 @@ impl Outbound {
         Self { ledger, pending: Vec::new(), writer: None, stats }
     }
 
+    /// One that nothing is taken out of.
+    pub(crate) const fn bare() -> Self {
+        Self { ledger: BackendLedger::transparent(), pending: Vec::new(), writer: None, stats: None }
+    }
+
     /// Whether writes go straight to the socket.
     pub(crate) fn is_direct(&self) -> bool {
         self.pending.is_empty() && self.ledger.is_transparent()

@@ -13,6 +13,9 @@ pub enum StillOwed {
     /// This many bytes of the opening have not been read yet.
     #[error("{0} bytes of the opening have not been read yet")]
     Replay(usize),
+    /// It is a share in the client's connection, whose requests are routed one by one: there is no stream of its own.
+    #[error("the client's connection is shared with other routes")]
+    Shared,
     /// The backend's SETTINGS, or its acknowledgement of the client's, have not been written yet.
     #[error("the backend has not written its SETTINGS and all acknowledgements yet")]
     BackendSettings,

@@ -31,9 +31,13 @@ enum Class {
     Silent,
     Partial,
     Idle,
+    /// Its requests are routed one by one, and it has none.
+    SplitIdle,
+    /// It has some.
+    SplitBusy,
 }
 
-const CLASSES: usize = 3;
+const CLASSES: usize = 5;
 
 impl From<Phase> for Class {
     fn from(phase: Phase) -> Self {
@@ -60,6 +64,7 @@ struct Entry {
 struct Inner {
     undecided: usize,
     idle: usize,
+    split: usize,
     opening_bytes: usize,
     /// Slots of connections; free ones are listed in `free`.
     entries: Vec<Option<Entry>>,
@@ -98,6 +103,8 @@ pub struct Undecided {
     pub idle: usize,
     /// Bytes held for the openings of all of them.
     pub bytes: usize,
+    /// HTTP/2 connections whose requests are routed one by one, as long as they live.
+    pub split: usize,
 }
 
 impl Registry {
@@ -105,6 +112,7 @@ impl Registry {
         Self(Arc::new(Mutex::new(Inner {
             undecided: limits.undecided,
             idle: limits.idle,
+            split: limits.split,
             opening_bytes: limits.opening_bytes,
             entries: Vec::new(),
             free: Vec::new(),
@@ -164,6 +172,7 @@ impl Registry {
             partial: count(Class::Partial),
             idle: count(Class::Idle),
             bytes: inner.bytes,
+            split: count(Class::SplitIdle) + count(Class::SplitBusy),
         }
     }
 
@@ -185,6 +194,9 @@ impl Inner {
                 &[Class::Silent, Class::Partial]
             } else if count(Class::Idle) > self.idle {
                 &[Class::Idle]
+            } else if count(Class::SplitIdle) + count(Class::SplitBusy) > self.split {
+                // They are only told to send no more requests: those in progress are finished.
+                &[Class::SplitIdle, Class::SplitBusy]
             } else if self.bytes > self.opening_bytes {
                 // Silent connections hold nothing.
                 &[Class::Partial, Class::Idle]
@@ -214,6 +226,15 @@ impl Inner {
 impl Ticket {
     /// The connection has got on: it is in this phase and holds that many bytes.
     pub(crate) fn update(&self, phase: Phase, last_byte: Option<Instant>, bytes: usize, now: Instant) {
+        self.set(phase.into(), last_byte, bytes, now);
+    }
+
+    /// The connection's requests are routed one by one; it has some, or is idle since `now`.
+    pub(crate) fn split(&self, is_idle: bool, now: Instant) {
+        self.set(if is_idle { Class::SplitIdle } else { Class::SplitBusy }, Some(now), 0, now);
+    }
+
+    fn set(&self, class: Class, last_byte: Option<Instant>, bytes: usize, now: Instant) {
         let mut guard = self.registry.lock();
         let inner = &mut *guard;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
@@ -226,7 +247,7 @@ impl Ticket {
         }
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         inner.bytes = inner.bytes - entry.bytes + bytes;
-        entry.class = phase.into();
+        entry.class = class;
         entry.last_byte = last_byte.unwrap_or(entry.last_byte);
         entry.bytes = bytes;
         inner.order[entry.class as usize].insert((entry.last_byte, self.id));
@@ -320,7 +341,7 @@ mod tests {
         let third = registry.enter(at(3));
         assert_eq!(first.signal(), Some(Signal::Evicted));
         assert_eq!((partial.signal(), second.signal(), third.signal()), (None, None, None));
-        assert_eq!(registry.undecided(), Undecided { silent: 2, partial: 1, idle: 0, bytes: 10 });
+        assert_eq!(registry.undecided(), Undecided { silent: 2, partial: 1, idle: 0, bytes: 10, split: 0 });
     }
 
     #[test]

@@ -45,8 +45,11 @@ mod incoming;
 mod listener;
 mod mux;
 mod socket;
+mod source;
+mod split;
 
 pub use crate::owed::StillOwed;
+pub use crate::split::{Bridge, BridgeEnd};
 pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};
 pub use listener::{Accepted, Io, Listener, StreamListener};

@@ -50,6 +50,7 @@ mod mux;
 mod park;
 mod router;
 mod socket;
+mod source;
 
 pub use crate::owed::StillOwed;
 pub use connection::Connection;

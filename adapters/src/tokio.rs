@@ -35,12 +35,15 @@ mod drive;
 mod incoming;
 mod listener;
 mod mux;
+mod source;
+mod split;
 #[cfg(feature = "tonic")]
 mod tonic;
 
 #[cfg(feature = "axum")]
 pub use self::axum::ClientAddress;
 pub use crate::owed::StillOwed;
+pub use crate::split::{Bridge, BridgeEnd};
 pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};
 pub use listener::{Accepted, Io, Listener, StreamListener};

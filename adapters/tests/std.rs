@@ -246,7 +246,7 @@ fn a_taken_connection_is_blocking_again_and_the_iterator_ends() {
     let connection = old.next().unwrap();
     assert_eq!(connection.peer_addr().unwrap(), client.local_addr().unwrap());
     assert_eq!(connection.peer_address().tcp(), Some(client.local_addr().unwrap()));
-    assert!(connection.inner().nodelay().unwrap());
+    assert!(connection.inner().unwrap().nodelay().unwrap());
     read_exactly(&connection, 27);
     let later = thread::spawn(move || {
         thread::sleep(Duration::from_millis(50));

@@ -128,7 +128,7 @@ pub(crate) struct Table {
     /// How long a client must have been silent for --server-first
     #[arg(long, value_name = "DURATION", requires = "server_first", value_parser = units::parse_duration)]
     pub(crate) server_first_after: Option<Duration>,
-    /// Route each request by itself, not each connection (not in this version yet)
+    /// Route each request of an HTTP/2 connection by itself: what proxies such as Cloud Run's need
     #[arg(long)]
     pub(crate) per_request: bool,
     /// SETTINGS for HTTP/2 clients that wait for them [default: max-concurrent-streams=100]

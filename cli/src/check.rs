@@ -17,7 +17,10 @@ pub(crate) fn describe(plan: &Plan) -> String {
     if plan.listeners.is_empty() {
         text.push_str("  0.0.0.0:$PORT and [::]:$PORT  (PORT is not set here)\n");
     }
-    text.push_str("routes, the first that matches wins\n");
+    text.push_str(match plan.per_request {
+        true => "routes, the first that matches wins, for each HTTP/2 request and each other connection\n",
+        false => "routes, the first that matches wins, for each connection\n",
+    });
     text.push_str(&routes(plan));
     let _ = writeln!(text, "drain\n  {}", show_duration(plan.drain));
     let defaults = Limits::default();

@@ -3,6 +3,7 @@
 
 mod input;
 mod report;
+mod requests;
 mod words;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::args::Explain;
 use crate::errors::Error;
 use crate::table::Plan;
 use input::Step;
+use requests::Requests;
 
 /// What becomes of the input, in words.
 ///
@@ -76,6 +78,8 @@ struct Session<'p> {
     phase: Phase,
     facts: String,
     story: String,
+    /// What goes on once requests are routed one by one.
+    requests: Option<Requests>,
     end: Option<End>,
 }
 
@@ -84,7 +88,10 @@ const MAX_TIMEOUTS: usize = 1_000;
 
 impl<'p> Session<'p> {
     fn new(plan: &'p Plan) -> Self {
-        let config = Arc::new(plan.limits.mux.clone());
+        let mut config = plan.limits.mux.clone();
+        // What one route says by itself is of the first request, in either mode.
+        let probed = Arc::new(config.clone());
+        config.per_request = plan.per_request;
         let start = Instant::now();
         let mut routes = Routes::new();
         for route in &plan.routes {
@@ -101,11 +108,11 @@ impl<'p> Session<'p> {
         }
         let probe = |matcher: &oneport_core::Matcher| {
             let routes = Arc::new(Routes::new().route(matcher.clone(), true).otherwise(false));
-            Probe { machine: MuxMachine::new(routes, Arc::clone(&config), start), verdict: None }
+            Probe { machine: MuxMachine::new(routes, Arc::clone(&probed), start), verdict: None }
         };
         let mut session = Self {
             plan,
-            machine: MuxMachine::new(Arc::new(routes), Arc::clone(&config), start),
+            machine: MuxMachine::new(Arc::new(routes), Arc::new(config), start),
             probes: plan.routes.iter().map(|route| probe(&route.matcher)).collect(),
             start,
             now: start,
@@ -114,6 +121,7 @@ impl<'p> Session<'p> {
             phase: Phase::Silent,
             facts: String::new(),
             story: String::new(),
+            requests: None,
             end: None,
         };
         session.drain();
@@ -122,7 +130,11 @@ impl<'p> Session<'p> {
 
     fn feed(&mut self, bytes: &[u8]) {
         self.fed += bytes.len();
-        self.machine.handle_input(bytes, self.now);
+        if let Some(requests) = &mut self.requests {
+            requests.feed(bytes, self.now);
+        } else {
+            self.machine.handle_input(bytes, self.now);
+        }
         for probe in &mut self.probes {
             probe.machine.handle_input(bytes, self.now);
         }
@@ -145,7 +157,10 @@ impl<'p> Session<'p> {
     fn finish(&mut self, is_eof: bool) {
         if is_eof {
             self.tell("the client ends its side");
-            self.machine.handle_eof(self.now);
+            match &mut self.requests {
+                Some(requests) => requests.finish(self.now),
+                None => self.machine.handle_eof(self.now),
+            }
             for probe in &mut self.probes {
                 probe.machine.handle_eof(self.now);
             }
@@ -163,7 +178,9 @@ impl<'p> Session<'p> {
 
     fn time_out(&mut self, until: Instant) {
         self.now = self.now.max(until);
-        self.machine.handle_timeout(self.now);
+        if self.requests.is_none() {
+            self.machine.handle_timeout(self.now);
+        }
         for probe in &mut self.probes {
             probe.machine.handle_timeout(self.now);
         }
@@ -181,6 +198,12 @@ impl<'p> Session<'p> {
             self.tell(&format!("{}: {}", phase.name(), words::phase(phase)));
         }
         self.drain_probes();
+        if let Some(requests) = &mut self.requests {
+            let story = requests.story(self.plan);
+            self.until = None;
+            story.iter().for_each(|line| self.tell(line));
+            return;
+        }
         while self.end.is_none() {
             match self.machine.poll_output() {
                 Output::Write(reply) => self.tell(&format!("oneport says {}", words::reply(&reply))),
@@ -200,6 +223,11 @@ impl<'p> Session<'p> {
                         self.end = Some(End::Routed(Box::new(handover)));
                     }
                 }
+                Output::Split(opening) => {
+                    self.tell("HTTP/2: each request is routed by itself");
+                    self.requests = Some(Requests::new(self.plan, opening, self.now));
+                    return self.drain();
+                }
                 Output::Closed(outcome) => self.end = Some(End::Closed(outcome)),
             }
         }
@@ -216,7 +244,7 @@ impl<'p> Session<'p> {
                         probe.verdict = Some(Found { is_match, at: self.fed });
                         settled.push((i, is_match));
                     }
-                    Output::NeedInput { .. } | Output::Closed(_) => {}
+                    Output::NeedInput { .. } | Output::Closed(_) | Output::Split(_) => {}
                 }
                 break;
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oneport_core::split::SplitConfig;
 use oneport_core::Config;
 
 use crate::units::{parse_count, parse_duration, parse_size, show_duration, show_size};
@@ -11,6 +12,8 @@ use crate::units::{parse_count, parse_duration, parse_size, show_duration, show_
 pub(crate) struct Limits {
     /// Those of one undecided connection.
     pub(crate) mux: Config,
+    /// Those of one HTTP/2 connection whose requests are routed one by one.
+    pub(crate) split: SplitConfig,
     /// How long a connection with a verdict may wait for its backend, over all the backend's addresses.
     pub(crate) delivery_deadline: Duration,
     /// How long a refused connection's input is discarded, so that its last words arrive.
@@ -21,6 +24,8 @@ pub(crate) struct Limits {
     pub(crate) max_undecided: usize,
     /// HTTP/2 connections of a listener that are greeted and have no request yet.
     pub(crate) max_idle: usize,
+    /// HTTP/2 connections of a listener whose requests are routed one by one.
+    pub(crate) max_split: usize,
     /// Bytes of a listener's openings in all.
     pub(crate) max_opening_bytes: usize,
     /// Connections that wait for the backend of one route.
@@ -35,6 +40,7 @@ impl Limits {
         let mut limits = oneport::Limits::default();
         limits.undecided = self.max_undecided;
         limits.idle = self.max_idle;
+        limits.split = self.max_split;
         limits.opening_bytes = self.max_opening_bytes;
         limits.backlog = self.max_undelivered;
         limits.delivery_deadline = self.delivery_deadline;
@@ -43,17 +49,34 @@ impl Limits {
         limits.linger_bytes = self.max_linger;
         limits
     }
+
+    /// Those of per-request routing. What it has in common with connection routing has one option for both.
+    pub(crate) fn split(&self, drain: Duration) -> SplitConfig {
+        let mut split = self.split.clone();
+        split.opening_deadline = self.mux.http2_settings_deadline;
+        split.headers_deadline = self.mux.http2_headers_deadline;
+        split.idle_deadline = self.mux.http2_idle_deadline;
+        split.connect_deadline = self.delivery_deadline;
+        split.linger_deadline = self.linger_deadline;
+        split.drain_deadline = drain;
+        split.max_header_block = self.mux.max_header_block;
+        split.max_continuations = self.mux.max_continuations;
+        split.max_header_list = self.mux.max_header_list;
+        split
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             mux: Config::default(),
+            split: SplitConfig::default(),
             delivery_deadline: Duration::from_secs(5),
             linger_deadline: Duration::from_secs(1),
             max_linger: 64 * 1024,
             max_undecided: 1_024,
             max_idle: 16_384,
+            max_split: 16_384,
             max_opening_bytes: 32 * 1024 * 1024,
             max_undelivered: 1_024,
             max_refusals: 256,
@@ -99,6 +122,8 @@ pub(crate) enum Group {
     Deadline,
     /// Of a listener as a whole.
     Listener,
+    /// With `--per-request`.
+    PerRequest,
 }
 
 impl Group {
@@ -107,6 +132,7 @@ impl Group {
             Self::Bound => "Bounds of an opening",
             Self::Deadline => "Deadlines",
             Self::Listener => "Bounds of a listener",
+            Self::PerRequest => "With --per-request",
         }
     }
 }
@@ -185,7 +211,7 @@ macro_rules! limit {
 }
 
 /// All of them, in the order of the help. The reasons for the defaults are in `docs/command.md`.
-pub(crate) static LIMITS: [Limit; 27] = [
+pub(crate) static LIMITS: [Limit; 35] = [
     limit!(
         Deadline,
         "silent-deadline",
@@ -363,6 +389,62 @@ pub(crate) static LIMITS: [Limit; 27] = [
         "Connections that wait for the backend of one route"
     ),
     limit!(Listener, "max-refusals", Count(1, MAX_COUNT), max_refusals, "Refusals in progress"),
+    limit!(
+        PerRequest,
+        "max-split",
+        Count(1, MAX_COUNT),
+        max_split,
+        "HTTP/2 connections of a listener; beyond it the longest idle one is told to go elsewhere"
+    ),
+    limit!(
+        PerRequest,
+        "max-concurrent-streams",
+        Count(1, MAX_COUNT),
+        split.max_concurrent_streams,
+        "Requests that a client may have open at a time"
+    ),
+    limit!(
+        PerRequest,
+        "stream-window",
+        Size(1, 0x7FFF_FFFF),
+        split.stream_window,
+        "What is held of one request or response that the far side does not take"
+    ),
+    limit!(
+        PerRequest,
+        "client-connection-window",
+        Size(65_535, 0x7FFF_FFFF),
+        split.client_connection_window,
+        "What a client may send ahead on all requests together"
+    ),
+    limit!(
+        PerRequest,
+        "backend-connection-window",
+        Size(65_535, 0x7FFF_FFFF),
+        split.backend_connection_window,
+        "What a backend may send ahead on all responses to one client together"
+    ),
+    limit!(
+        PerRequest,
+        "write-deadline",
+        Duration(MIN_DURATION),
+        split.write_deadline,
+        "How long a peer may take nothing of what is written to it"
+    ),
+    limit!(
+        PerRequest,
+        "stall-deadline",
+        Duration(MIN_DURATION),
+        split.stall_deadline,
+        "How long a response may wait for a client that grants no window"
+    ),
+    limit!(
+        PerRequest,
+        "keepalive-after",
+        Duration(MIN_DURATION),
+        split.keepalive_after,
+        "How long a backend with requests may be silent before it is asked by a PING"
+    ),
 ];
 
 /// The limit of this name.
@@ -393,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_the_design() {
+    fn the_defaults_are_those_of_the_documentation() {
         for (name, shown) in [
             ("silent-deadline", "75s"),
             ("opening-deadline", "10s"),

@@ -214,6 +214,12 @@ pub(crate) struct Logger {
     dropped: Arc<AtomicU64>,
 }
 
+impl std::fmt::Debug for Logger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logger").field("level", &self.level).finish_non_exhaustive()
+    }
+}
+
 impl Logger {
     /// A logger to stderr.
     pub(crate) fn stderr(level: Level, format: Format) -> Self {

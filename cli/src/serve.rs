@@ -61,7 +61,7 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
-    let carrier = Carrier::new(plan.limits.delivery_deadline, is_cut, alive);
+    let carrier = Carrier::new(plan.limits.delivery_deadline, is_cut, logger.clone(), alive);
     let mut files = Vec::new();
     let mut handles: Vec<Handle<Socket>> = Vec::new();
     let mut serving = Vec::new();
@@ -110,6 +110,9 @@ fn build(
 ) -> (Mux<AnyListener>, Vec<(Incoming<Socket>, Backend)>) {
     let limits = &plan.limits;
     let mut mux = Mux::with_bounds(listener, limits.mux.clone(), limits.listener());
+    if plan.per_request {
+        mux.per_request_with(limits.split(plan.drain));
+    }
     let mut routes = Vec::new();
     for route in &plan.routes {
         routes.push((mux.route(route.name.clone(), route.matcher.clone()), route.backend.clone()));

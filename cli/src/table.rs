@@ -96,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// How long routed connections may go on after a signal.
     pub(crate) drain: Duration,
+    /// Whether the requests of HTTP/2 connections are routed one by one.
+    pub(crate) per_request: bool,
     /// To be said once, before serving.
     pub(crate) warnings: Vec<String>,
 }
@@ -148,11 +150,6 @@ impl Draft {
     /// # Errors
     /// What makes no sense: no route, a route that can not be reached, an address twice.
     pub(crate) fn plan(self, environment: &Environment) -> Result<Plan, Error> {
-        if self.per_request {
-            return Err(Error::usage(
-                "per-request routing is not in this version yet; without it each connection goes where its first request goes",
-            ));
-        }
         self.check_reach()?;
         let listeners = self.listeners(environment)?;
         let warnings = self.warnings(environment);
@@ -169,6 +166,7 @@ impl Draft {
             server_first: self.server_first,
             limits: self.limits,
             drain: self.drain,
+            per_request: self.per_request,
             warnings,
         })
     }
@@ -259,7 +257,7 @@ impl Draft {
     fn warnings(&self, environment: &Environment) -> Vec<String> {
         let mut warnings = Vec::new();
         for (route, place) in &self.routes {
-            if route.conditions.matcher().looks_at_requests() {
+            if !self.per_request && route.conditions.matcher().looks_at_requests() {
                 warnings.push(format!(
                     "{place}: `{}` looks at what differs from request to request, but the first request decides for its whole \
                      connection: later requests of a kept-alive connection go where the first one went",
@@ -276,10 +274,10 @@ impl Draft {
                 }
             }
         }
-        if environment.is_cloud_run {
+        if environment.is_cloud_run && !self.per_request {
             warnings.push(
                 "K_SERVICE is set (Cloud Run): its proxy puts requests of many clients on one connection, and all of them go where \
-                 the first one goes; what it needs is --per-request, which is not in this version yet"
+                 the first one goes; what it needs is --per-request"
                     .to_owned(),
             );
         }

@@ -152,6 +152,12 @@ impl Facts {
         }
     }
 
+    /// What is known of the connection to one backend when each request is routed on its own: it is HTTP/2. The requests come
+    /// later, each with a head of its own.
+    pub fn per_request() -> Self {
+        Self { request: None, ..Self::of_request() }
+    }
+
     /// The request, to be filled in anew; its memory is used again.
     pub(crate) fn request_mut(&mut self) -> &mut Request {
         self.request.get_or_insert_with(|| Request::new(HttpVersion::Http2, 0))

@@ -9,7 +9,7 @@
 //!                      |                        +----> Http2Headers <-----+       |
 //!                      +----------------------------+-----------------------------+
 //!                                                   |
-//!                        poll_output: Write(reply) | NeedInput { until } | Routed(handover) | Closed(outcome)
+//!                        poll_output: Write(reply) | NeedInput { until } | Routed(handover) | Split(opening) | Closed(outcome)
 //! ```
 //!
 //! It owns no socket and reads no clock: time comes in as an argument, and the deadline goes out with [`Output::NeedInput`].
@@ -26,6 +26,7 @@ mod reply;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 pub use config::Config;
 pub use greeting::{Greeting, GreetingError, DEFAULT_MAX_CONCURRENT_STREAMS};
 pub use handover::{Handover, Parts};
@@ -35,14 +36,14 @@ pub use refusal::{Refusal, Response, ResponseKind};
 pub use reply::Reply;
 
 use crate::facts::Facts;
-use crate::routes::Routes;
+use crate::routes::{Routes, Why};
 
 /// Decides where one connection goes.
 ///
 /// # Grammar of the methods
 /// `handle_*` tells the machine what happened, [`poll_output`](Self::poll_output) says what to do; nouns are looks inside.
-/// After each `handle_*`, call `poll_output` until it says [`Output::NeedInput`], [`Output::Routed`] or [`Output::Closed`];
-/// the last two end the machine, and whatever is told to it afterwards has no effect.
+/// After each `handle_*`, call `poll_output` until it says [`Output::NeedInput`], [`Output::Routed`], [`Output::Split`] or
+/// [`Output::Closed`]; the last three end the machine, and whatever is told to it afterwards has no effect.
 ///
 /// No input makes it panic or grow beyond the bounds of its [`Config`].
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub enum Output<R> {
     },
     /// The connection goes to a route. The machine is spent.
     Routed(Handover<R>),
+    /// The connection is HTTP/2 and [`Config::per_request`] is set: these bytes, which are all that the client has sent, are the
+    /// first input of a [`SplitMachine`](crate::split::SplitMachine). Nothing was said to the client. The machine is spent.
+    Split(Bytes),
     /// Write this to the client before anything else.
     Write(Reply),
 }
@@ -155,6 +159,7 @@ impl<R> MuxMachine<R> {
         }
         let until = Some(live.deadline());
         match (live.verdict(), self.live.take()) {
+            (Some(Why::PerRequest), Some(live)) => Output::Split(live.opening.into()),
             (Some(why), Some(live)) => Output::Routed(Handover::new(live, why)),
             (_, live) => {
                 self.live = live;

@@ -41,6 +41,8 @@ pub enum Why {
     OnTimeout,
     /// Every route had said no.
     Otherwise,
+    /// It is HTTP/2, and each of its requests goes where its own header block says ([`Config::per_request`](crate::Config::per_request)).
+    PerRequest,
     /// The client waited for the server to speak.
     ServerFirst,
 }
@@ -107,12 +109,13 @@ impl<R> Routes<R> {
         self.routes.iter().map(|route| (&route.matcher, &route.target))
     }
 
-    /// Where a choice leads.
+    /// Where a choice leads; nowhere in particular for [`Why::PerRequest`].
     pub fn target(&self, why: Why) -> Option<&R> {
         match why {
             Why::Matched(index) => self.routes.get(index).map(|route| &route.target),
             Why::OnTimeout => self.on_timeout.as_ref(),
             Why::Otherwise => self.otherwise.as_ref(),
+            Why::PerRequest => None,
             Why::ServerFirst => self.server_first.as_ref().map(|(target, _)| target),
         }
     }

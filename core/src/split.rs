@@ -84,6 +84,7 @@ mod message;
 mod peer;
 mod pieces;
 mod reader;
+mod report;
 mod stream;
 
 use std::sync::Arc;
@@ -94,6 +95,7 @@ pub use bucket::Rate;
 use bytes::Bytes;
 pub use config::SplitConfig;
 pub use links::BackendId;
+pub use report::{RequestObserver, RequestReport};
 
 use self::core::Core;
 use crate::routes::Routes;

@@ -40,9 +40,10 @@ Connections of clients that send their request without waiting, out of those mad
 {choice}
 """
 
-CHOICE = """5 ms. Below it, clients that write their request in a second segment (httpx does) are greeted for nothing more and more often, above
-all on a busy machine; above it, every gRPC connection waits longer while hardly anybody is spared a greeting. A client that is
-slower than that is not harmed: it is greeted, and its request goes where it would have gone. 0 is allowed; choose it when all
+CHOICE = """5 ms: the least value of the sweep from which on no client was greeted for nothing in any of the conditions, busy machine included,
+with a margin over the 1 to 2 ms at which a client that writes its request in a second segment (httpx, net/http) still loses the race
+now and then. Each step further costs every gRPC connection the whole difference and spares hardly anybody a greeting. A client that
+is slower than that is not harmed: it is greeted, and its request goes where it would have gone. 0 is allowed; choose it when all
 HTTP/2 clients are gRPC."""
 
 

@@ -158,6 +158,7 @@ impl World {
                     return;
                 }
                 Output::Closed(outcome) => panic!("the mux has ended a good client: {outcome}"),
+                Output::Split(_) => panic!("requests are not routed one by one here"),
                 Output::Routed(handover) => {
                     self.until = None;
                     self.is_greeted = handover.is_greeted();

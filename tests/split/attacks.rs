@@ -58,7 +58,7 @@ fn made_you_reset() {
         |client, id| encode_frame(&mut client.out, Kind::DATA, 0, id, b"behind the end"),
         |client, id| encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS, id, b"\x82"),
         |client, id| {
-            encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, b"\x82")
+            encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, b"\x82");
         },
     ];
     for provoke in provoke {
@@ -117,7 +117,7 @@ fn hpack_bomb() {
     // 20 times: larger than a list may be, and answered. 16,000 times: the end.
     for (id, times, is_end) in [(3, 20, false), (5, 16_000, true)] {
         let mut block = b"\x82\x86\x84".to_vec();
-        block.extend(std::iter::repeat(0xbe).take(times));
+        block.extend(std::iter::repeat_n(0xbe, times));
         encode_frame(&mut rig.client.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &block);
         let started = Instant::now();
         rig.run();

@@ -203,7 +203,7 @@ async fn converse(setup: Setup, requests: usize) {
         }
         answers.push(tokio::spawn(async move {
             let response = response.await.unwrap_or_else(|error| panic!("{number}: {error}"));
-            assert_eq!((response.status().as_u16(), &response.headers()["x-backend"] == target), (200, true));
+            assert_eq!((response.status().as_u16(), response.headers()["x-backend"] == target), (200, true));
             let (answer, trailers) = read_all(response.into_body()).await.expect("a body");
             let prefix = format!("{target}:{path}:");
             assert_eq!(answer, [prefix.as_bytes(), &body].concat(), "{number}");

@@ -172,7 +172,7 @@ fn words(steps: &[Step], byte: u8) -> Vec<Word> {
             Step::Head(fields) => all.push(Word::Head(fields.clone())),
             Step::Data(0) => {}
             Step::Data(count) => match all.last_mut() {
-                Some(Word::Data(data)) => data.extend(std::iter::repeat(byte).take(*count)),
+                Some(Word::Data(data)) => data.extend(std::iter::repeat_n(byte, *count)),
                 _ => all.push(Word::Data(vec![byte; *count])),
             },
             Step::Trailers => {
@@ -333,12 +333,12 @@ impl World {
     fn backend_speaks(&mut self, talk: usize) -> bool {
         let (id, target) = (id_of(talk), PLACES[self.talks[talk].place].0);
         let is_here = |(place, backend): &(&BackendId, &super::rig::Backend)| {
-            let is_processed = self.going.get(place).map_or(true, |last| id <= *last);
+            let is_processed = self.going.get(place).is_none_or(|last| id <= *last);
             backend.target == target && !backend.peer.words(id).is_empty() && is_processed
         };
         let Some((place, _)) = self.rig.backends.iter().find(is_here) else { return false };
         let place = *place;
-        assert!(self.places[talk].map_or(true, |before| before == place), "a request in two places");
+        assert!(self.places[talk].is_none_or(|before| before == place), "a request in two places");
         let peer = &mut self.rig.backends.get_mut(&place).unwrap().peer;
         let heard = peer.words(id);
         let is_reset = heard.iter().any(|word| matches!(word, Word::Reset(_)));
@@ -466,11 +466,9 @@ impl World {
                 let arrived = backend.peer.words(id);
                 assert!(backend.target == PLACES[talk.place].0 || arrived.is_empty(), "{id} went astray");
                 assert!(is_beginning(arrived, &asked), "{id}: {arrived:?} of {asked:?}");
-                let is_processed = self.going.get(place).map_or(true, |last| id <= *last);
+                let is_processed = self.going.get(place).is_none_or(|last| id <= *last);
                 assert!(
-                    arrived.is_empty()
-                        || !is_processed
-                        || self.places[number].map_or(true, |at| at == *place)
+                    arrived.is_empty() || !is_processed || self.places[number].is_none_or(|at| at == *place)
                 );
             }
             let is_cut = |steps: &[Step]| matches!(steps.last(), Some(Step::Reset));

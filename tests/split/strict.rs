@@ -184,7 +184,7 @@ impl Strict {
         let mut payload = Vec::new();
         payload.extend(padding);
         payload.extend_from_slice(bytes);
-        payload.extend(std::iter::repeat(0).take(padding.map_or(0, usize::from)));
+        payload.extend(std::iter::repeat_n(0, padding.map_or(0, usize::from)));
         let flags =
             if ends { flag::END_STREAM } else { 0 } | if padding.is_some() { flag::PADDED } else { 0 };
         encode_frame(&mut self.out, Kind::DATA, flags, id, &payload);
@@ -310,10 +310,7 @@ impl Strict {
             }
             Kind::GOAWAY => {
                 let code = u32::from_be_bytes(payload[4..8].try_into().unwrap());
-                assert!(
-                    self.goaways.last().map_or(true, |(last, _)| number <= *last),
-                    "the last stream rises"
-                );
+                assert!(self.goaways.last().is_none_or(|(last, _)| number <= *last), "the last stream rises");
                 self.goaways.push((number, code));
             }
             Kind::WINDOW_UPDATE => {

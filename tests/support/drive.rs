@@ -138,6 +138,7 @@ impl Player {
                     self.end = Some(Ok(handover));
                     break;
                 }
+                Output::Split(_) => panic!("requests are not routed one by one here"),
                 Output::Closed(outcome) => {
                     self.end = Some(Err(outcome));
                     break;

@@ -13,7 +13,7 @@ use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::owed::StillOwed;
-use crate::parcel::Opened;
+use crate::parcel::{Opened, Source};
 
 /// A routed connection.
 ///
@@ -22,7 +22,7 @@ use crate::parcel::Opened;
 /// both halves share the one connection.
 #[derive(Debug)]
 pub struct Connection<T> {
-    io: T,
+    io: Source<T>,
     inbound: Inbound,
     outbound: Outbound,
     story: Box<Story>,
@@ -64,9 +64,10 @@ impl<T> Connection<T> {
         self.story.info.greeted
     }
 
-    /// The inner stream. Reading or writing it directly would bypass what is still owed: look at it, set options on it.
-    pub const fn inner(&self) -> &T {
-        &self.io
+    /// The inner stream. Reading or writing it directly would bypass what is still owed: look at it, set options on it. `None` if
+    /// requests are routed one by one and this is a share in the client's connection.
+    pub const fn inner(&self) -> Option<&T> {
+        self.io.whole()
     }
 
     /// Whether nothing stands between the server and the inner stream any more.
@@ -87,9 +88,12 @@ impl<T> Connection<T> {
     // The error IS the connection.
     #[allow(clippy::result_large_err)]
     pub fn into_inner(self) -> Result<T, (Self, StillOwed)> {
-        match self.owes() {
-            Ok(()) => Ok(self.io),
-            Err(owed) => Err((self, owed)),
+        if let Err(owed) = self.owes() {
+            return Err((self, owed));
+        }
+        match self.io {
+            Source::Whole(io) => Ok(io),
+            io @ Source::Share(_) => Err((Self { io, ..self }, StillOwed::Shared)),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::task::{ready, Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
+use bytes::Bytes;
 use futures_io::AsyncWrite;
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 
@@ -15,11 +16,13 @@ use super::home::Home;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
+use super::split::split;
 use crate::backlog::{Closed, Permit, Sender};
 use crate::context::{Journey, Lingering};
 use crate::limits::after;
 use crate::parcel::Parcel;
 use crate::registry::{Signal, Ticket};
+use crate::split::Passage;
 
 /// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
 const READ_SIZE: usize = 16 * 1024;
@@ -41,6 +44,12 @@ pub(super) fn drive<T: Io>(
             End::Closed { outcome, greeted, has_said } => {
                 journey.greeted |= greeted;
                 close(io, journey, ticket, outcome, has_said).await;
+            }
+            End::Split(opening) => {
+                let shared = journey.shared.clone();
+                let info = journey.split(Instant::now());
+                let passage = Passage { shared, info, ticket, opening };
+                Box::pin(split(io, slots, home, passage)).await;
             }
             End::Routed(handover) => {
                 journey.decided(&handover, Instant::now());
@@ -119,6 +128,7 @@ async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Jour
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
     Routed(Handover<usize>),
+    Split(Bytes),
 }
 
 /// What an undecided connection waits for.
@@ -189,6 +199,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                 }
             }
             Output::Routed(handover) => return End::Routed(handover),
+            Output::Split(opening) => return End::Split(opening),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -233,7 +244,7 @@ async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome,
     }
 }
 
-async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
+pub(super) async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
     let mut timer = Timer::at(after(Instant::now(), time));
     let mut is_shut = false;
     poll_fn(|cx| {
@@ -260,10 +271,10 @@ fn poll_discard<T: Io>(io: &mut T, cx: &mut Context<'_>, left: &mut usize) -> Po
 
 /// A timer that is moved only when the deadline does.
 #[derive(Default)]
-struct Alarm(Option<(Instant, Timer)>);
+pub(super) struct Alarm(Option<(Instant, Timer)>);
 
 impl Alarm {
-    fn set(&mut self, deadline: Instant) {
+    pub(super) fn set(&mut self, deadline: Instant) {
         match &mut self.0 {
             Some((at, _)) if *at == deadline => {}
             Some((at, timer)) => {
@@ -274,7 +285,7 @@ impl Alarm {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
             Some((_, timer)) => Pin::new(timer).poll(cx).map(|_| ()),
             None => Poll::Ready(()),

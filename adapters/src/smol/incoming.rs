@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{ready, Context, Poll};
 use std::time::Instant;
 
 use futures_core::Stream;
@@ -13,9 +13,11 @@ use super::connection::Connection;
 use super::drive::refuse;
 use super::home::Home;
 use super::listener::Io;
+use super::split::StreamHop;
 use crate::address::{Address, Addresses};
 use crate::backlog::Receiver;
-use crate::parcel::Parcel;
+use crate::parcel::{Goods, Parcel, Share};
+use crate::split::{bridge, Bridge};
 
 /// The connections of one route: a `Stream`, and an `accept`.
 ///
@@ -40,7 +42,16 @@ impl<T: Io> Incoming<T> {
 
     /// The next connection, with the choice to refuse it in its own protocol; `None` when there will be no more. Cancel-safe.
     pub async fn arrival(&mut self) -> Option<Arrival<T>> {
-        poll_fn(|cx| self.receiver.poll_next(cx)).await
+        poll_fn(|cx| self.poll_arrival(cx)).await
+    }
+
+    fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival<T>>> {
+        loop {
+            let arrival = ready!(self.receiver.poll_next(cx));
+            if !arrival.as_ref().is_some_and(Arrival::is_stale) {
+                return Poll::Ready(arrival);
+            }
+        }
     }
 
     /// Where the mux listens.
@@ -53,31 +64,68 @@ impl<T: Io> Stream for Incoming<T> {
     type Item = io::Result<Connection<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.receiver.poll_next(cx).map(|arrival| arrival.map(|arrival| Ok(arrival.accept())))
+        self.poll_arrival(cx).map(|arrival| arrival.map(|arrival| Ok(arrival.accept())))
     }
 }
 
 /// A connection that has reached its route and was not taken yet. Dropping it refuses it.
 #[derive(Debug)]
 pub struct Arrival<T: Io> {
-    parcel: Option<Box<Parcel<T>>>,
+    goods: Option<Goods<T>>,
     home: Home,
 }
 
 impl<T: Io> Arrival<T> {
     pub(super) fn new(parcel: Parcel<T>, home: Home) -> Self {
-        Self { parcel: Some(Box::new(parcel)), home }
+        Self { goods: Some(Goods::Whole(Box::new(parcel))), home }
+    }
+
+    pub(super) fn share(share: Share, home: Home) -> Self {
+        Self { goods: Some(Goods::Share(Box::new(share))), home }
+    }
+
+    /// Whether this is a share in a client's connection whose requests are routed one by one, and not a whole connection.
+    pub const fn is_share(&self) -> bool {
+        matches!(self.goods, Some(Goods::Share(_)))
+    }
+
+    fn is_stale(&self) -> bool {
+        self.goods.as_ref().is_some_and(Goods::is_stale)
     }
 
     /// Takes the connection.
     pub fn accept(self) -> Connection<T> {
-        Connection::new(self.into_parcel().open(Instant::now()))
+        match self.into_goods() {
+            Goods::Whole(parcel) => Connection::new(parcel.open(Instant::now())),
+            Goods::Share(share) => Connection::new(share.open()),
+        }
     }
 
-    pub(crate) fn into_parcel(mut self) -> Parcel<T> {
-        // Only this and `refuse` take it, and both take `self`.
-        let Some(parcel) = self.parcel.take() else { unreachable!("an arrival is taken once") };
-        *parcel
+    pub(crate) fn into_goods(mut self) -> Goods<T> {
+        // Whatever takes it takes `self`.
+        let Some(goods) = self.goods.take() else { unreachable!("an arrival is taken once") };
+        goods
+    }
+
+    /// Takes a share of a client's connection for a server elsewhere: from here on the mux itself speaks HTTP/2 on `backend`, a new
+    /// connection to that server, without another copy in between.
+    ///
+    /// # Errors
+    /// Gives both back if this is a whole connection ([`is_share`](Self::is_share)), which is yours to carry.
+    // The error IS the arrival.
+    #[allow(clippy::result_large_err)]
+    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, (Self, B)> {
+        match self.goods.take() {
+            Some(Goods::Share(share)) => {
+                let (hop, end) = bridge(StreamHop::new(backend));
+                share.asked.take(hop);
+                Ok(end)
+            }
+            goods => {
+                self.goods = goods;
+                Err((self, backend))
+            }
+        }
     }
 
     /// Refuses the connection in its client's own protocol, on the mux's executor. Once `serve` has ended, it is just closed.
@@ -87,14 +135,18 @@ impl<T: Io> Arrival<T> {
 
     /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
     pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
-        if let Some(parcel) = &mut self.parcel {
+        if let Some(Goods::Whole(parcel)) = &mut self.goods {
             parcel.journey.detail = Some(detail.into());
         }
         self.refuse_for(reason);
     }
 
     fn refuse_for(&mut self, reason: Reason) {
-        let Some(parcel) = self.parcel.take() else { return };
+        let parcel = match self.goods.take() {
+            Some(Goods::Whole(parcel)) => parcel,
+            Some(Goods::Share(share)) => return share.refuse(reason),
+            None => return,
+        };
         if self.home.is_there() {
             self.home.spawn(refuse(*parcel, reason));
         } else {
@@ -104,17 +156,17 @@ impl<T: Io> Arrival<T> {
 
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
-        self.parcel.as_ref().map_or(&Addresses::UNKNOWN, |parcel| parcel.addresses())
+        self.goods.as_ref().map_or(&Addresses::UNKNOWN, Goods::addresses)
     }
 
-    /// What the opening has shown. Always `Some` for an arrival that you hold.
+    /// What the opening has shown. `None` for a share ([`is_share`](Self::is_share)): each of its requests has a head of its own.
     pub fn facts(&self) -> Option<&Facts> {
-        self.parcel.as_ref().map(|parcel| parcel.facts())
+        self.goods.as_ref()?.facts()
     }
 
     /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
-        self.parcel.as_ref().map(|parcel| parcel.why())
+        self.goods.as_ref().map(Goods::why)
     }
 }
 

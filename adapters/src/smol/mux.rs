@@ -20,7 +20,7 @@ use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
-use crate::{Config, Limits, Matcher};
+use crate::{Config, Limits, Matcher, SplitConfig};
 
 /// Connections accepted in one go, before those that are there have their turn.
 const ACCEPT_BURST: u32 = 64;
@@ -103,6 +103,21 @@ impl<L: Listener> Mux<L> {
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         self.plan.server_first(name.into(), after);
         self.slot()
+    }
+
+    /// Routes the requests of HTTP/2 connections one by one, each where its own header block leads by the same routes: right behind
+    /// proxies, which put the requests of many clients on one connection (Envoy, Istio, Cloud Run). Other connections are routed
+    /// as before.
+    ///
+    /// A route then gets, for each client and on the first request that it takes, a share in the client's connection: an in-memory
+    /// [`Connection`](super::Connection) on which its server sees a plain HTTP/2 client.
+    pub fn per_request(&mut self) {
+        self.per_request_with(SplitConfig::default());
+    }
+
+    /// As [`per_request`](Self::per_request), with bounds of your own.
+    pub fn per_request_with(&mut self, config: SplitConfig) {
+        self.plan.per_request(config);
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs inside of

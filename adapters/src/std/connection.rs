@@ -9,6 +9,7 @@ use oneport_core::{Facts, Why};
 
 use super::halves::Halves;
 use super::socket::{Io, Socket};
+use super::source::Source;
 use crate::address::Address;
 use crate::owed::StillOwed;
 use crate::parcel::Opened;
@@ -24,14 +25,14 @@ use crate::parcel::Opened;
 /// each other while a ledger is open, also beyond their timeouts.)
 #[derive(Debug)]
 pub struct Connection<T> {
-    io: T,
+    io: Source<T>,
     halves: Arc<Halves>,
 }
 
 impl<T> Connection<T> {
     pub(super) fn new(opened: Opened<T>) -> Self {
         let Opened { io, inbound, outbound, story } = opened;
-        Self { io, halves: Arc::new(Halves::new(inbound, outbound, story)) }
+        Self { io: io.into(), halves: Arc::new(Halves::new(inbound, outbound, story)) }
     }
 
     /// The client's address.
@@ -64,9 +65,10 @@ impl<T> Connection<T> {
         self.halves.story.info.greeted
     }
 
-    /// The inner stream. Reading or writing it directly would bypass what is still owed: look at it, set options on it.
-    pub const fn inner(&self) -> &T {
-        &self.io
+    /// The inner stream. Reading or writing it directly would bypass what is still owed: look at it, set options on it. `None` if
+    /// requests are routed one by one and this is a share in the client's connection.
+    pub const fn inner(&self) -> Option<&T> {
+        self.io.whole()
     }
 
     /// Whether nothing stands between the server and the inner stream any more. Never waits: while another clone reads or writes
@@ -85,9 +87,12 @@ impl<T> Connection<T> {
     // The error IS the connection.
     #[allow(clippy::result_large_err)]
     pub fn into_inner(self) -> Result<T, (Self, StillOwed)> {
-        match self.owes() {
-            Ok(()) => Ok(self.io),
-            Err(owed) => Err((self, owed)),
+        if let Err(owed) = self.owes() {
+            return Err((self, owed));
+        }
+        match self.io {
+            Source::Whole(io) => Ok(io),
+            io @ Source::Share(_) => Err((Self { io, ..self }, StillOwed::Shared)),
         }
     }
 }
@@ -137,7 +142,7 @@ impl Connection<TcpStream> {
     /// # Errors
     /// If the connection is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.io.peer_addr()
+        address(self.io.whole().map(TcpStream::peer_addr), self.peer_address())
     }
 
     /// The address that accepted it, as std has it.
@@ -145,16 +150,21 @@ impl Connection<TcpStream> {
     /// # Errors
     /// If the connection is gone.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        address(self.io.whole().map(TcpStream::local_addr), self.local_address())
     }
 
-    /// Whether small writes go out at once. The mux has set it.
+    /// Whether small writes go out at once. The mux has set it. Of a share in a client's connection it changes nothing.
     ///
     /// # Errors
     /// If the connection is gone.
     pub fn set_nodelay(&self, is_nodelay: bool) -> io::Result<()> {
-        self.io.set_nodelay(is_nodelay)
+        self.io.whole().map_or(Ok(()), |io| io.set_nodelay(is_nodelay))
     }
+}
+
+/// That of the socket; of a share in a client's connection, what the mux knows of the client's.
+fn address(of_socket: Option<io::Result<SocketAddr>>, known: &Address) -> io::Result<SocketAddr> {
+    of_socket.unwrap_or_else(|| known.tcp().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()))
 }
 
 impl<T: Read + Write> Read for Connection<T> {

@@ -87,6 +87,8 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linge
                 }
             }
             Output::Routed(handover) => return End::Routed(handover),
+            // A router has no incomings that requests could go to, and never asks for this.
+            Output::Split(_) => return End::Closed { outcome: Outcome::Shutdown, greeted, has_said },
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }

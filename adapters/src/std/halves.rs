@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Poll;
 
 use super::socket::Io;
+use super::source::Source;
 use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
@@ -159,7 +160,12 @@ impl Halves {
 
     /// Ends one side or both. What the ledger held back of the backend's bytes goes out before the end of its side; if another
     /// clone is stuck in a write, that is what shutting down is to end, so nobody waits for it.
-    pub(super) fn shutdown<S: Io>(&self, io: &S, how: Shutdown, mut writer: impl Write) -> io::Result<()> {
+    pub(super) fn shutdown<S: Io>(
+        &self,
+        io: &Source<S>,
+        how: Shutdown,
+        mut writer: impl Write,
+    ) -> io::Result<()> {
         if how != Shutdown::Read && !self.writes.is_direct() {
             if let Some(mut outbound) = self.writes.try_lock() {
                 outbound.finish();

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::park::block_on;
 use super::socket::{blocking, Socket};
 use crate::address::{Address, Addresses};
-use crate::parcel::Parcel;
+use crate::parcel::{Goods, Parcel};
 use crate::smol;
 
 /// The connections of one route: an `Iterator`, and an `accept`.
@@ -62,7 +62,10 @@ impl<T: Socket> Arrival<T> {
     /// # Errors
     /// If the system refuses that, which no system is known to do; the connection is closed then.
     pub fn accept(self) -> io::Result<Connection<T>> {
-        let Parcel { io, handover, journey, ticket } = self.0.into_parcel();
+        let Parcel { io, handover, journey, ticket } = match self.0.into_goods() {
+            Goods::Whole(parcel) => *parcel,
+            Goods::Share(share) => return Ok(Connection::new(share.open())),
+        };
         match blocking(io) {
             Ok(io) => Ok(Connection::new(Parcel { io, handover, journey, ticket }.open(Instant::now()))),
             Err(error) => {
@@ -87,7 +90,12 @@ impl<T: Socket> Arrival<T> {
         self.0.addresses()
     }
 
-    /// What the opening has shown. Always `Some` for an arrival that you hold.
+    /// Whether this is a share in a client's connection whose requests are routed one by one, and not a whole connection.
+    pub const fn is_share(&self) -> bool {
+        self.0.is_share()
+    }
+
+    /// What the opening has shown. `None` for a share ([`is_share`](Self::is_share)): each of its requests has a head of its own.
     pub fn facts(&self) -> Option<&Facts> {
         self.0.facts()
     }

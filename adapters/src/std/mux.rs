@@ -11,7 +11,7 @@ use crate::address::{Address, Addresses};
 use crate::registry::Undecided;
 use crate::smol;
 use crate::stats::{Counters, Report};
-use crate::{Config, Limits, Matcher};
+use crate::{Config, Limits, Matcher, SplitConfig};
 
 /// Several servers behind one listener.
 ///
@@ -64,6 +64,21 @@ impl<L: Listener> Mux<L> {
     /// There is one, as with [`otherwise`](Self::otherwise).
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         Incoming::new(self.0.server_first(name, after))
+    }
+
+    /// Routes the requests of HTTP/2 connections one by one, each where its own header block leads by the same routes: right behind
+    /// proxies, which put the requests of many clients on one connection (Envoy, Istio, Cloud Run). Other connections are routed
+    /// as before.
+    ///
+    /// A route then gets, for each client and on the first request that it takes, a share in the client's connection: an in-memory
+    /// [`Connection`](super::Connection) on which its server sees a plain HTTP/2 client.
+    pub fn per_request(&mut self) {
+        self.per_request_with(SplitConfig::default());
+    }
+
+    /// As [`per_request`](Self::per_request), with bounds of your own.
+    pub fn per_request_with(&mut self, config: SplitConfig) {
+        self.0.per_request_with(config);
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the thread of

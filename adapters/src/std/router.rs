@@ -56,8 +56,9 @@ impl Router {
         Self::with_bounds(Config::default(), Limits::default())
     }
 
-    /// With bounds of your own: per connection and over all of them.
-    pub fn with_bounds(config: Config, limits: Limits) -> RouterBuilder {
+    /// With bounds of your own: per connection and over all of them. [`Config::per_request`] counts as `false`.
+    pub fn with_bounds(mut config: Config, limits: Limits) -> RouterBuilder {
+        config.per_request = false;
         RouterBuilder(Plan::new(config, limits))
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
 use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
@@ -15,10 +16,12 @@ use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
+use super::split::split;
 use crate::backlog::{Closed, Permit, Sender};
 use crate::context::{Journey, Lingering};
 use crate::limits::after;
 use crate::registry::{Signal, Ticket};
+use crate::split::Passage;
 
 /// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
 const READ_SIZE: usize = 16 * 1024;
@@ -39,6 +42,12 @@ pub(super) fn drive<T: Io>(
             End::Closed { outcome, greeted, has_said } => {
                 journey.greeted |= greeted;
                 close(io, journey, ticket, outcome, has_said).await;
+            }
+            End::Split(opening) => {
+                let shared = journey.shared.clone();
+                let info = journey.split(now());
+                let passage = Passage { shared, info, ticket, opening };
+                Box::pin(split(io, slots, passage)).await;
             }
             End::Routed(handover) => {
                 journey.decided(&handover, now());
@@ -124,6 +133,7 @@ async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Jour
 enum End {
     Closed { outcome: Outcome, greeted: bool, has_said: bool },
     Routed(Handover<usize>),
+    Split(Bytes),
 }
 
 /// What an undecided connection waits for.
@@ -195,6 +205,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                 }
             }
             Output::Routed(handover) => return End::Routed(handover),
+            Output::Split(opening) => return End::Split(opening),
             Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
         }
     }
@@ -240,7 +251,7 @@ async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome,
     }
 }
 
-async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
+pub(super) async fn linger<T: Io>(mut io: T, time: Duration, mut bytes: usize, _place: Lingering) {
     let until = after(now(), time).into();
     let _ = timeout_at(until, poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx))).await;
     let _ = timeout_at(until, poll_fn(|cx| poll_discard(&mut io, cx, &mut bytes))).await;
@@ -259,13 +270,13 @@ fn poll_discard<T: Io>(io: &mut T, cx: &mut Context<'_>, left: &mut usize) -> Po
     Poll::Ready(())
 }
 
-fn set_deadline(sleep: Pin<&mut Sleep>, deadline: Instant) {
+pub(super) fn set_deadline(sleep: Pin<&mut Sleep>, deadline: Instant) {
     if sleep.deadline() != deadline {
         sleep.reset(deadline);
     }
 }
 
-fn now() -> std::time::Instant {
+pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 

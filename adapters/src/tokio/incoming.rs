@@ -14,11 +14,13 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::drive::refuse;
 use super::listener::Io;
+use super::split::StreamHop;
 use crate::address::{Address, Addresses};
 use crate::backlog::Receiver;
 use crate::context::Journey;
-use crate::parcel::Parcel;
+use crate::parcel::{Goods, Parcel, Share};
 use crate::registry::Ticket;
+use crate::split::{bridge, Bridge};
 
 /// The connections of one route: a `Stream`, and an `accept`.
 ///
@@ -58,9 +60,13 @@ impl<T: Io> Incoming<T> {
     /// As every source of tokio, it lets other tasks have their turn even if there is always one more.
     fn poll_arrival(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival<T>>> {
         let turn = ready!(poll_proceed(cx));
-        let arrival = ready!(self.receiver.poll_next(cx));
-        turn.made_progress();
-        Poll::Ready(arrival)
+        loop {
+            let arrival = ready!(self.receiver.poll_next(cx));
+            turn.made_progress();
+            if !arrival.as_ref().is_some_and(Arrival::is_stale) {
+                return Poll::Ready(arrival);
+            }
+        }
     }
 }
 
@@ -74,18 +80,55 @@ impl<T: Io> Stream for Incoming<T> {
 
 /// A connection that has reached its route and was not taken yet. Dropping it refuses it.
 #[derive(Debug)]
-pub struct Arrival<T: Io>(Option<Box<Parcel<T>>>);
+pub struct Arrival<T: Io>(Option<Goods<T>>);
 
 impl<T: Io> Arrival<T> {
     pub(super) fn new(io: T, handover: Handover<usize>, journey: Journey, ticket: Ticket) -> Self {
-        Self(Some(Box::new(Parcel { io, handover, journey, ticket })))
+        Self(Some(Goods::Whole(Box::new(Parcel { io, handover, journey, ticket }))))
+    }
+
+    pub(super) fn share(share: Share) -> Self {
+        Self(Some(Goods::Share(Box::new(share))))
+    }
+
+    /// Whether this is a share in a client's connection whose requests are routed one by one, and not a whole connection.
+    pub const fn is_share(&self) -> bool {
+        matches!(self.0, Some(Goods::Share(_)))
+    }
+
+    fn is_stale(&self) -> bool {
+        self.0.as_ref().is_some_and(Goods::is_stale)
     }
 
     /// Takes the connection.
     pub fn accept(mut self) -> Connection<T> {
         // Whatever takes it takes `self`.
-        let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
-        Connection::new(parcel.open(Instant::now().into_std()))
+        match self.0.take() {
+            Some(Goods::Whole(parcel)) => Connection::new(parcel.open(Instant::now().into_std())),
+            Some(Goods::Share(share)) => Connection::new(share.open()),
+            None => unreachable!("an arrival is taken once"),
+        }
+    }
+
+    /// Takes a share of a client's connection for a server elsewhere: from here on the mux itself speaks HTTP/2 on `backend`, a new
+    /// connection to that server, without another copy in between.
+    ///
+    /// # Errors
+    /// Gives both back if this is a whole connection ([`is_share`](Self::is_share)), which is yours to carry.
+    // The error IS the arrival.
+    #[allow(clippy::result_large_err)]
+    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, (Self, B)> {
+        match self.0.take() {
+            Some(Goods::Share(share)) => {
+                let (hop, end) = bridge(StreamHop::new(backend));
+                share.asked.take(hop);
+                Ok(end)
+            }
+            goods => {
+                self.0 = goods;
+                Err((self, backend))
+            }
+        }
     }
 
     /// Refuses the connection in its client's own protocol, on a task of its own. Outside of a runtime it is just closed.
@@ -95,7 +138,7 @@ impl<T: Io> Arrival<T> {
 
     /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
     pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
-        if let Some(parcel) = &mut self.0 {
+        if let Some(Goods::Whole(parcel)) = &mut self.0 {
             parcel.journey.detail = Some(detail.into());
         }
         self.refuse_for(reason);
@@ -107,23 +150,39 @@ impl<T: Io> Arrival<T> {
     ///
     /// Dropping the future half way closes the connection; if it had no outcome yet, that is [`Outcome::Shutdown`].
     pub async fn refuse_and_wait(mut self, reason: Reason, detail: Option<String>) {
-        let Some(parcel) = self.0.take() else { return };
+        let parcel = match self.0.take() {
+            Some(Goods::Whole(parcel)) => parcel,
+            Some(Goods::Share(share)) => return share.refuse(reason),
+            None => return,
+        };
         let Parcel { io, handover, mut journey, ticket } = *parcel;
         journey.detail = detail;
         refuse(io, handover, journey, ticket, reason).await;
     }
 
     /// Ends the connection unanswered, in [`Outcome::Shutdown`], and gives back the bare stream, for example to reset it. For a
-    /// program that can not wait any longer.
-    pub fn cut(mut self) -> T {
-        let Some(parcel) = self.0.take() else { unreachable!("an arrival is taken once") };
-        let Parcel { io, journey, .. } = *parcel;
-        journey.end(Outcome::Shutdown, Instant::now().into_std());
-        io
+    /// program that can not wait any longer. `None` if this is a share in a client's connection: its requests are answered, and the
+    /// connection is the mux's to end.
+    pub fn cut(mut self) -> Option<T> {
+        match self.0.take()? {
+            Goods::Whole(parcel) => {
+                let Parcel { io, journey, .. } = *parcel;
+                journey.end(Outcome::Shutdown, Instant::now().into_std());
+                Some(io)
+            }
+            Goods::Share(share) => {
+                share.refuse(Reason::BackendDown);
+                None
+            }
+        }
     }
 
     fn refuse_for(&mut self, reason: Reason) {
-        let Some(parcel) = self.0.take() else { return };
+        let parcel = match self.0.take() {
+            Some(Goods::Whole(parcel)) => parcel,
+            Some(Goods::Share(share)) => return share.refuse(reason),
+            None => return,
+        };
         let Parcel { io, handover, journey, ticket } = *parcel;
         match Runtime::try_current() {
             Ok(runtime) => {
@@ -138,26 +197,25 @@ impl<T: Io> Arrival<T> {
     /// When the verdict was made: from here on the client waits for the server of its route. Always `Some` for an arrival that you
     /// hold.
     pub fn decided_at(&self) -> Option<std::time::Instant> {
-        let journey = &self.0.as_ref()?.journey;
-        journey.time_to_verdict.and_then(|time| journey.accepted.checked_add(time))
+        self.0.as_ref()?.decided_at()
     }
 
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
         match &self.0 {
-            Some(parcel) => parcel.addresses(),
+            Some(goods) => goods.addresses(),
             None => &Addresses::UNKNOWN,
         }
     }
 
-    /// What the opening has shown. Always `Some` for an arrival that you hold.
+    /// What the opening has shown. `None` for a share ([`is_share`](Self::is_share)): each of its requests has a head of its own.
     pub fn facts(&self) -> Option<&Facts> {
-        self.0.as_ref().map(|parcel| parcel.facts())
+        self.0.as_ref()?.facts()
     }
 
     /// Why the connection came to this route. Always `Some` for an arrival that you hold.
     pub fn why(&self) -> Option<Why> {
-        self.0.as_ref().map(|parcel| parcel.why())
+        self.0.as_ref().map(Goods::why)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
-use crate::{Config, Limits, Matcher};
+use crate::{Config, Limits, Matcher, SplitConfig};
 
 /// Several servers behind one listener.
 ///
@@ -95,6 +95,21 @@ impl<L: Listener> Mux<L> {
         self.slot()
     }
 
+    /// Routes the requests of HTTP/2 connections one by one, each where its own header block leads by the same routes: right behind
+    /// proxies, which put the requests of many clients on one connection (Envoy, Istio, Cloud Run). Other connections are routed
+    /// as before.
+    ///
+    /// A route then gets, for each client and on the first request that it takes, a share in the client's connection: an in-memory
+    /// [`Connection`](super::Connection) on which its server sees a plain HTTP/2 client.
+    pub fn per_request(&mut self) {
+        self.per_request_with(SplitConfig::default());
+    }
+
+    /// As [`per_request`](Self::per_request), with bounds of your own.
+    pub fn per_request_with(&mut self, config: SplitConfig) {
+        self.plan.per_request(config);
+    }
+
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
     /// and must not block. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
@@ -121,7 +136,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Accepts and routes until [`Handle::shutdown`] or until the listener ends; then closes the listener, ends undecided
-    /// connections at once and waits until they are gone. Routed connections are their servers' business.
+    /// connections at once and waits until they are gone. Routed connections are their servers' business; those whose requests
+    /// are routed one by one are the mux's, and drained first ([`SplitConfig::drain_deadline`]).
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on.
     ///

@@ -20,6 +20,7 @@ impl Session<'_> {
                     let _ = writeln!(fate, "not read\n  {} bytes of the input", bytes.len() - taken);
                 }
             }
+            None if self.requests.is_some() => {}
             None => self.tell("undecided"),
         }
         let _ = writeln!(text, "story\n{}", self.story.trim_end_matches('\n'));

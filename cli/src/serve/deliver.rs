@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oneport::tokio::{Arrival, Incoming};
+use oneport::core::wire::frame::ErrorCode;
+use oneport::tokio::{Arrival, BridgeEnd, Incoming};
 use oneport::Reason;
 use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout_at, Instant};
@@ -15,6 +16,7 @@ use super::pump::{pump, PumpEnd};
 use super::resolve::Resolver;
 use super::socket::Socket;
 use crate::address::{Address, Backend};
+use crate::log::{Event, Level, Logger};
 
 /// What the tasks that carry connections share.
 #[derive(Clone, Debug)]
@@ -23,13 +25,19 @@ pub(super) struct Carrier {
     deadline: Duration,
     /// Turns true when the drain is over: what still runs is cut.
     cut: watch::Receiver<bool>,
+    logger: Logger,
     /// Held for every connection that is routed: the drain is over when all are gone.
     _alive: mpsc::Sender<()>,
 }
 
 impl Carrier {
-    pub(super) const fn new(deadline: Duration, cut: watch::Receiver<bool>, alive: mpsc::Sender<()>) -> Self {
-        Self { deadline, cut, _alive: alive }
+    pub(super) const fn new(
+        deadline: Duration,
+        cut: watch::Receiver<bool>,
+        logger: Logger,
+        alive: mpsc::Sender<()>,
+    ) -> Self {
+        Self { deadline, cut, logger, _alive: alive }
     }
 
     /// Ready when the drain is over. Cancel-safe.
@@ -106,6 +114,7 @@ async fn take(
     };
     drop(place);
     match connected {
+        Ok(socket) if arrival.is_share() => bridge(arrival, socket, &address, carrier).await,
         Ok(socket) => carry(arrival, socket, carrier).await,
         Err(error) => {
             let reason = match error.kind() {
@@ -119,6 +128,14 @@ async fn take(
 
 /// Refuses a connection. Not on a task of the mux: the drain would not wait for it.
 async fn refuse(arrival: Arrival<Socket>, reason: Reason, detail: Option<String>, mut carrier: Carrier) {
+    if arrival.is_share() && reason != Reason::Forbidden {
+        // Of a whole connection, the mux reports this as its outcome.
+        carrier.logger.log(
+            &Event::new(Level::Warn, "backend")
+                .with("reason", reason.name())
+                .with_some("detail", detail.clone()),
+        );
+    }
     tokio::select! {
         () = arrival.refuse_and_wait(reason, detail) => {}
         () = carrier.cut() => {}
@@ -133,12 +150,33 @@ async fn carry(arrival: Arrival<Socket>, mut backend: Socket, mut carrier: Carri
         () = carrier.cut() => PumpEnd::Cut,
     };
     if end == PumpEnd::Cut {
-        client.inner().reset_on_close();
+        client.inner().into_iter().for_each(Socket::reset_on_close);
         backend.reset_on_close();
+    }
+}
+
+/// Lets the mux speak with the backend, for one client whose requests are routed one by one. A drain is the mux's business: it
+/// knows which requests are in progress.
+async fn bridge(arrival: Arrival<Socket>, backend: Socket, address: &Address, mut carrier: Carrier) {
+    let Ok(bridge) = arrival.bridge(backend) else { return };
+    let end = tokio::select! {
+        end = bridge => end,
+        () = carrier.cut() => return,
+    };
+    if let BridgeEnd::Fault(code) = end {
+        let what = match code {
+            ErrorCode::FRAME_SIZE_ERROR => "does not speak HTTP/2 with prior knowledge, as it seems",
+            _ => "broke the protocol of HTTP/2",
+        };
+        carrier.logger.log(
+            &Event::new(Level::Warn, "backend")
+                .with("reason", "fault")
+                .with("detail", format!("{address}: {what} ({code})")),
+        );
     }
 }
 
 /// The drain is over before the connection has got to its backend.
 fn cut(arrival: Arrival<Socket>) {
-    arrival.cut().reset_on_close();
+    arrival.cut().iter().for_each(Socket::reset_on_close);
 }

@@ -18,6 +18,10 @@ use crate::facts::Bounds;
 pub struct Config {
     /// What a waiting HTTP/2 client is told. See [`Greeting`].
     pub greeting: Greeting,
+    /// Whether HTTP/2 connections are given to a [`SplitMachine`](crate::split::SplitMachine), which routes each request on its
+    /// own, as soon as the preface has come ([`Output::Split`](crate::Output::Split)). Default `false`: the first request decides
+    /// for the whole connection.
+    pub per_request: bool,
 
     /// How long a client may be connected without a byte; then it is closed silently. Default 75 s: pools open connections ahead
     /// of need, and grpc-dotnet keeps them for 60 s (Envoy's listener filters: 15 s; linkerd: 10 s; grpc-go: 120 s).
@@ -70,6 +74,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             greeting: Greeting::default(),
+            per_request: false,
             silent_deadline: Duration::from_secs(75),
             opening_deadline: Duration::from_secs(10),
             http2_settings_deadline: Duration::from_secs(5),

@@ -267,7 +267,7 @@ impl<R> Live<R> {
     /// Looks at what is new, and decides if it settles anything.
     fn advance(&mut self, now: Instant) {
         self.facts.observe(&self.opening, &self.config.bounds());
-        if self.facts.http2().is_present() {
+        if self.facts.http2().is_present() && !self.config.per_request {
             self.walk_frames(now);
         }
         self.enter_phase(now);
@@ -370,6 +370,17 @@ impl<R> Live<R> {
     pub(super) fn decide(&mut self, now: Instant) {
         if !self.is_open() {
             return;
+        }
+        if self.config.per_request && self.refusing.is_none() {
+            match self.facts.http2() {
+                Fact::Absent => {}
+                Fact::Present(()) => {
+                    self.verdict = Some(Why::PerRequest);
+                    return;
+                }
+                // No route takes the connection before it is known whether its requests are routed one by one.
+                Fact::Unknown => return,
+            }
         }
         if self.refusing.is_none() {
             let mut first_open = self.first_open;

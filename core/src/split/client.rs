@@ -7,6 +7,7 @@ use super::core::Core;
 use super::message;
 use super::peer::{Event, Fault};
 use super::reader::DataHead;
+use super::report::RequestReport;
 use crate::matchers::Opening;
 use crate::wire::frame::{ErrorCode, Kind, PREFACE};
 
@@ -232,7 +233,11 @@ impl<R> Core<R> {
         }
         let is_grpc = request.is_grpc();
         let opening = Opening::new(&self.facts, PREFACE, true);
-        (self.outlets.choose(&self.routes, &opening), is_grpc)
+        let why = self.outlets.choose(&self.routes, &opening);
+        if let Some(observer) = &self.config.on_request {
+            observer.tell(&RequestReport { facts: &self.facts, why });
+        }
+        (why.and_then(|why| self.outlets.of(why)), is_grpc)
     }
 
     fn client_reset(&mut self, id: u32, code: ErrorCode) -> Result<(), Fault> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::bucket::Rate;
+use super::report::RequestObserver;
 
 /// Windows, bounds, rates and deadlines of one split connection. Start from [`SplitConfig::default`] and change what you
 /// need.
@@ -13,6 +14,8 @@ use super::bucket::Rate;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SplitConfig {
+    /// Who hears of each request. Default nobody.
+    pub on_request: Option<RequestObserver>,
     /// Whether clients are told that they may use extended CONNECT (RFC 8441 §3). A request that does and leads to a backend
     /// that did not say so is answered 501. Default `false`.
     pub extended_connect: bool,
@@ -102,6 +105,7 @@ pub struct SplitConfig {
 impl Default for SplitConfig {
     fn default() -> Self {
         Self {
+            on_request: None,
             extended_connect: false,
             max_concurrent_streams: 100,
             stream_window: 65_535,

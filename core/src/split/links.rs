@@ -124,13 +124,22 @@ impl<R: Clone + PartialEq> Outlets<R> {
 }
 
 impl<R> Outlets<R> {
-    /// Where the routes lead this request.
-    pub(super) fn choose(&self, routes: &Routes<R>, opening: &Opening<'_>) -> Option<usize> {
-        let route = match routes.choose(opening, &mut 0) {
-            Choice::Take(Why::Matched(index)) => index,
-            Choice::Take(Why::Otherwise) => self.of_route.len().checked_sub(1)?,
-            // A whole request leaves no matcher in need of more, and is neither silent nor late.
-            Choice::Take(_) | Choice::NeedMore | Choice::NoRoute => return None,
+    /// What the routes say of this request.
+    pub(super) fn choose(&self, routes: &Routes<R>, opening: &Opening<'_>) -> Option<Why> {
+        match routes.choose(opening, &mut 0) {
+            Choice::Take(why) => Some(why),
+            // A whole request leaves no matcher in need of more.
+            Choice::NeedMore | Choice::NoRoute => None,
+        }
+    }
+
+    /// Where that leads.
+    pub(super) fn of(&self, why: Why) -> Option<usize> {
+        let route = match why {
+            Why::Matched(index) => index,
+            Why::Otherwise => self.of_route.len().checked_sub(1)?,
+            // Of connections: a request is neither silent nor late.
+            Why::OnTimeout | Why::PerRequest | Why::ServerFirst => return None,
         };
         self.of_route.get(route).copied()
     }

@@ -218,6 +218,7 @@ impl Told {
                     self.until = None;
                     return;
                 }
+                Output::Split(_) => unreachable!("requests are not routed one by one here"),
                 Output::Closed(outcome) => {
                     self.came.outcome = Some(outcome);
                     self.until = None;

@@ -216,7 +216,7 @@ impl<T: Io + Inner> Served for ServedFace<T> {
     }
 
     fn reset(self: Box<Self>) {
-        self.0.inner().socket().set_linger(Some(Duration::ZERO)).expect("a socket");
+        self.0.inner().expect("not a share").socket().set_linger(Some(Duration::ZERO)).expect("a socket");
     }
 
     fn write_vectored_once(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -274,7 +274,7 @@ impl<T: Io + Inner> Served for ServedFace<T> {
     }
 
     fn nodelay(&self) -> Option<bool> {
-        self.0.inner().socket().tcp_nodelay().ok()
+        self.0.inner().expect("not a share").socket().tcp_nodelay().ok()
     }
 
     fn owes(&self) -> Option<Owes> {

@@ -282,7 +282,9 @@ impl<T: Twin> Served for ServedFace<T> {
     }
 
     fn reset(self: Box<Self>) {
-        SockRef::from(self.0.inner()).set_linger(Some(Duration::ZERO)).expect("a socket");
+        SockRef::from(self.0.inner().expect("not a share"))
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket");
     }
 
     fn write_vectored_once(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -319,7 +321,7 @@ impl<T: Twin> Served for ServedFace<T> {
     }
 
     fn nodelay(&self) -> Option<bool> {
-        SockRef::from(self.0.inner()).tcp_nodelay().ok()
+        SockRef::from(self.0.inner().expect("not a share")).tcp_nodelay().ok()
     }
 
     fn owes(&self) -> Option<Owes> {

@@ -235,7 +235,9 @@ impl<T: Io + AsFd> Served for ServedFace<T> {
     }
 
     fn reset(self: Box<Self>) {
-        SockRef::from(self.connection.inner()).set_linger(Some(Duration::ZERO)).expect("a socket");
+        SockRef::from(self.connection.inner().expect("not a share"))
+            .set_linger(Some(Duration::ZERO))
+            .expect("a socket");
     }
 
     fn write_vectored_once(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -275,7 +277,7 @@ impl<T: Io + AsFd> Served for ServedFace<T> {
     }
 
     fn nodelay(&self) -> Option<bool> {
-        SockRef::from(self.connection.inner()).tcp_nodelay().ok()
+        SockRef::from(self.connection.inner().expect("not a share")).tcp_nodelay().ok()
     }
 
     fn owes(&self) -> Option<Owes> {

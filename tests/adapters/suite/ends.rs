@@ -158,6 +158,7 @@ pub(crate) fn an_end_at_any_offset_is_what_the_machine_says(kit: &dyn Kit) {
                         break (Outcome::Routed(handover.why()), handover.target().map(|i| names[*i]))
                     }
                     Output::Write(_) => {}
+                    Output::Split(_) => panic!("requests are not routed one by one here"),
                     Output::NeedInput { .. } => panic!("undecided after the end of {name} at {length}"),
                 }
             };

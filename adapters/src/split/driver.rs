@@ -1,0 +1,294 @@
+//! One client's connection, split: tells the machine what happens on all its connections, and does what it says.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use oneport_core::split::{
+    BackendId, Batch, ConnectFailure, ConnectionEnd, Output, Side, SplitMachine, SplitOutcome,
+};
+
+use super::ask::{ask, Ask};
+use super::Hop;
+use crate::backlog::{Reserve, Sender};
+use crate::context::{ConnectionInfo, Shared};
+use crate::parcel::Share;
+use crate::registry::Ticket;
+
+/// Rounds over all connections before other tasks have their turn.
+const ROUNDS: usize = 16;
+
+/// A client's connection on its way to being split.
+pub(crate) struct Passage {
+    pub(crate) shared: Arc<Shared>,
+    /// Both ends of the client's connection.
+    pub(crate) info: ConnectionInfo,
+    pub(crate) ticket: Ticket,
+    /// All that the client has sent.
+    pub(crate) opening: Bytes,
+}
+
+/// Drives the machine. `C` is the client's connection, `A` what arrives at a route.
+pub(crate) struct Driver<C, A> {
+    machine: SplitMachine<usize>,
+    client: C,
+    /// What is being written to the client.
+    batch: Option<Batch>,
+    /// The machine has done with the client, in this way.
+    client_end: Option<ConnectionEnd>,
+    backends: Vec<Backend<A>>,
+    slots: Arc<Vec<Sender<A>>>,
+    make: Box<dyn Fn(Share) -> A + Send>,
+    shared: Arc<Shared>,
+    info: ConnectionInfo,
+    ticket: Ticket,
+    is_idle: bool,
+    is_told_to_go: bool,
+    until: Option<Instant>,
+    outcome: Option<SplitOutcome>,
+}
+
+struct Backend<A> {
+    id: BackendId,
+    route: usize,
+    state: State<A>,
+}
+
+enum State<A> {
+    /// Waits for a place in the backlog of the route.
+    InLine(Reserve<A>),
+    /// Its server has to take it.
+    Asked(Ask),
+    Open {
+        hop: Box<dyn Hop>,
+        batch: Option<Batch>,
+    },
+}
+
+impl<C: Hop, A> Driver<C, A> {
+    /// `make` makes what arrives at a route.
+    pub(crate) fn new(
+        client: C,
+        slots: Arc<Vec<Sender<A>>>,
+        make: impl Fn(Share) -> A + Send + 'static,
+        passage: Passage,
+        now: Instant,
+    ) -> Self {
+        let Passage { shared, info, ticket, opening } = passage;
+        let mut machine = SplitMachine::new(shared.routes.clone(), shared.split.clone(), now);
+        ticket.split(true, now);
+        machine.handle_input(Side::Client, opening, now);
+        let mut driver = Self {
+            machine,
+            client,
+            batch: None,
+            client_end: None,
+            backends: Vec::new(),
+            slots,
+            make: Box::new(make),
+            shared,
+            info,
+            ticket,
+            is_idle: true,
+            is_told_to_go: false,
+            until: None,
+            outcome: None,
+        };
+        driver.follow(now);
+        driver
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), unless something happens before.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.until
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.machine.handle_timeout(now);
+        self.follow(now);
+    }
+
+    /// The client's connection, and whether it may be left some time to read what was said last.
+    pub(crate) fn into_client(self) -> (C, bool) {
+        let has_left = matches!(self.outcome, None | Some(SplitOutcome::Left));
+        (self.client, !has_left && self.client_end == Some(ConnectionEnd::Clean))
+    }
+
+    /// Goes on until nothing more can be done now; ready when the client's connection is over.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<SplitOutcome> {
+        if !self.is_told_to_go && self.ticket.poll_signal(cx).is_ready() {
+            // Whether the listener ends or has too many of them: requests in progress are finished.
+            self.is_told_to_go = true;
+            self.machine.handle_shutdown(now);
+            self.follow(now);
+        }
+        for _ in 0..ROUNDS {
+            let mut has_moved = self.poll_client(cx, now);
+            let mut at = 0;
+            while let Some(backend) = self.backends.get(at) {
+                let id = backend.id;
+                has_moved |= self.poll_backend(at, cx, now);
+                // It may be gone, and another in its place.
+                at += usize::from(self.backends.get(at).is_some_and(|backend| backend.id == id));
+            }
+            if let Some(outcome) = self.outcome {
+                return Poll::Ready(outcome);
+            }
+            if !has_moved {
+                self.tell_registry(now);
+                return Poll::Pending;
+            }
+        }
+        self.tell_registry(now);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn tell_registry(&mut self, now: Instant) {
+        let is_idle = self.machine.streams() == 0;
+        if std::mem::replace(&mut self.is_idle, is_idle) != is_idle {
+            self.ticket.split(is_idle, now);
+        }
+    }
+
+    /// Does what the machine says, up to where it waits.
+    fn follow(&mut self, now: Instant) {
+        loop {
+            match self.machine.poll_output() {
+                Output::Close { side: Side::Client, how } => {
+                    self.client_end = Some(how);
+                    self.batch = None;
+                }
+                Output::Close { side: Side::Backend(id), how } => {
+                    let at = self.backends.iter().position(|backend| backend.id == id);
+                    if let Some(Backend { state: State::Open { mut hop, .. }, .. }) =
+                        at.map(|at| self.backends.swap_remove(at))
+                    {
+                        hop.close(how);
+                    }
+                }
+                Output::Connect { backend: id, target: route } => match self.slots.get(route) {
+                    Some(slot) => {
+                        let state = State::InLine(slot.reserve());
+                        self.backends.push(Backend { id, route, state });
+                    }
+                    None => self.machine.handle_connect_failed(id, ConnectFailure::Down, now),
+                },
+                Output::Done(outcome) => {
+                    self.outcome = Some(outcome);
+                    self.until = None;
+                    return;
+                }
+                Output::NeedInput { until } => {
+                    self.until = until;
+                    return;
+                }
+                Output::Write { to: Side::Client, batch } => self.batch = Some(batch),
+                Output::Write { to: Side::Backend(id), batch: words } => {
+                    let mut backends = self.backends.iter_mut();
+                    if let Some(Backend { state: State::Open { batch, .. }, .. }) =
+                        backends.find(|backend| backend.id == id)
+                    {
+                        *batch = Some(words);
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_client(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.client_end.is_some() {
+            return false;
+        }
+        let moved = poll_hop(&mut self.client, &mut self.batch, Side::Client, &mut self.machine, cx, now);
+        if moved {
+            self.follow(now);
+        }
+        moved
+    }
+
+    fn poll_backend(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Some(Backend { id, route, state }) = self.backends.get_mut(at) else { return false };
+        let id = *id;
+        let moved = match state {
+            State::InLine(reserve) => match reserve.poll(cx) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(permit)) => {
+                    let (ask, asked) = ask();
+                    let name = self.shared.names.get(*route).cloned();
+                    let info = ConnectionInfo { route: name, ..self.info.clone() };
+                    *state = State::Asked(ask);
+                    permit.send((self.make)(Share { asked, info, since: now }));
+                    true
+                }
+                Poll::Ready(Err(_)) => {
+                    self.connect_failed(at, ConnectFailure::Down, now);
+                    true
+                }
+            },
+            State::Asked(ask) => match ask.poll(cx) {
+                Poll::Pending => false,
+                Poll::Ready(Ok(hop)) => {
+                    *state = State::Open { hop, batch: None };
+                    self.machine.handle_connected(id, now);
+                    true
+                }
+                Poll::Ready(Err(why)) => {
+                    self.connect_failed(at, why, now);
+                    true
+                }
+            },
+            State::Open { hop, batch } => {
+                poll_hop(&mut **hop, batch, Side::Backend(id), &mut self.machine, cx, now)
+            }
+        };
+        if moved {
+            self.follow(now);
+        }
+        moved
+    }
+
+    fn connect_failed(&mut self, at: usize, why: ConnectFailure, now: Instant) {
+        let backend = self.backends.swap_remove(at);
+        self.machine.handle_connect_failed(backend.id, why, now);
+    }
+}
+
+/// Writes to one connection what is to be written, and reads from it if that is wanted. Whether anything came of it.
+fn poll_hop(
+    hop: &mut (impl Hop + ?Sized),
+    batch: &mut Option<Batch>,
+    side: Side,
+    machine: &mut SplitMachine<usize>,
+    cx: &mut Context<'_>,
+    now: Instant,
+) -> bool {
+    let mut has_moved = false;
+    if let Some(words) = batch {
+        match hop.poll_send(cx, words) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => {
+                has_moved = true;
+                if let Some(words) = batch.take() {
+                    machine.handle_written(side, words, now);
+                }
+            }
+            Poll::Ready(Err(_)) => {
+                *batch = None;
+                machine.handle_reset(side, now);
+                return true;
+            }
+        }
+    }
+    if machine.wants_input(side) {
+        match hop.poll_receive(cx) {
+            Poll::Pending => return has_moved,
+            Poll::Ready(Ok(bytes)) if bytes.is_empty() => machine.handle_eof(side, now),
+            Poll::Ready(Ok(bytes)) => machine.handle_input(side, bytes, now),
+            Poll::Ready(Err(_)) => machine.handle_reset(side, now),
+        }
+        return true;
+    }
+    has_moved
+}
