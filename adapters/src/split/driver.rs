@@ -104,6 +104,12 @@ impl<C: Hop, A> Driver<C, A> {
         driver
     }
 
+    /// The senders to all routes.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> Arc<Vec<Sender<A>>> {
+        self.slots.clone()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something happens before.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         self.until

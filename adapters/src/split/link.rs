@@ -174,6 +174,13 @@ impl Link {
         wake(inner, [reader]);
     }
 
+    /// Whether it holds no bytes, in either direction.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.0.lock();
+        inner.down.is_none() && inner.read.is_none() && inner.up.capacity() == 0 && inner.driver.is_none()
+    }
+
     /// Ends the server's direction: a write that waits ends as well. What was written still arrives.
     pub(crate) fn close(&self) {
         let mut inner = self.0.lock();
