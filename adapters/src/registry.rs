@@ -103,7 +103,7 @@ pub struct Undecided {
     pub idle: usize,
     /// Bytes held for the openings of all of them.
     pub bytes: usize,
-    /// HTTP/2 connections whose requests are routed one by one, as long as they live.
+    /// HTTP/2 connections whose requests are routed one by one, until they end or are told to.
     pub split: usize,
 }
 

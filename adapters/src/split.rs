@@ -10,6 +10,8 @@ mod bridge;
 mod driver;
 mod hop;
 mod link;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use ask::Asked;
 pub(crate) use bridge::bridge;

@@ -147,12 +147,14 @@ impl<L: Listener> Mux<L> {
 
     /// Accepts and routes until [`Handle::shutdown`] or until the listener ends; then closes the listener, ends undecided
     /// connections at once and waits until they are gone and have read their refusals, which takes them
-    /// [`Limits::linger`](crate::Limits::linger) at most. Routed connections are their servers' business.
+    /// [`Limits::linger`](crate::Limits::linger) at most. Routed connections are their servers' business; those whose requests are
+    /// routed one by one are the mux's, and drained first ([`SplitConfig::drain_deadline`]).
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on.
     ///
     /// The future does all the work itself, on whatever executor it is awaited: undecided connections are tasks of an executor
-    /// that lives inside of it. Dropping it closes the listener and every undecided connection.
+    /// that lives inside of it, and so are those whose requests are routed one by one. Dropping it closes the listener and all of
+    /// them.
     pub async fn serve(self) {
         self.serve_until(pending()).await;
     }

@@ -37,6 +37,8 @@ pub(crate) struct Driver<C, A> {
     batch: Option<Batch>,
     /// The machine has done with the client, in this way.
     client_end: Option<ConnectionEnd>,
+    /// The client has ended or broken its connection: it reads no last words.
+    has_client_left: bool,
     backends: Vec<Backend<A>>,
     slots: Arc<Vec<Sender<A>>>,
     make: Box<dyn Fn(Share) -> A + Send>,
@@ -63,6 +65,8 @@ enum State<A> {
     Open {
         hop: Box<dyn Hop>,
         batch: Option<Batch>,
+        /// It takes nothing any more. What it has said before is heard.
+        is_broken: bool,
     },
 }
 
@@ -84,6 +88,7 @@ impl<C: Hop, A> Driver<C, A> {
             client,
             batch: None,
             client_end: None,
+            has_client_left: false,
             backends: Vec::new(),
             slots,
             make: Box::new(make),
@@ -99,6 +104,12 @@ impl<C: Hop, A> Driver<C, A> {
         driver
     }
 
+    /// The senders to all routes.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> Arc<Vec<Sender<A>>> {
+        self.slots.clone()
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout), unless something happens before.
     pub(crate) const fn deadline(&self) -> Option<Instant> {
         self.until
@@ -111,8 +122,8 @@ impl<C: Hop, A> Driver<C, A> {
 
     /// The client's connection, and whether it may be left some time to read what was said last.
     pub(crate) fn into_client(self) -> (C, bool) {
-        let has_left = matches!(self.outcome, None | Some(SplitOutcome::Left));
-        (self.client, !has_left && self.client_end == Some(ConnectionEnd::Clean))
+        let is_whole = self.outcome.is_some() && self.client_end == Some(ConnectionEnd::Clean);
+        (self.client, is_whole && !self.has_client_left)
     }
 
     /// Goes on until nothing more can be done now; ready when the client's connection is over.
@@ -201,11 +212,22 @@ impl<C: Hop, A> Driver<C, A> {
         if self.client_end.is_some() {
             return false;
         }
-        let moved = poll_hop(&mut self.client, &mut self.batch, Side::Client, &mut self.machine, cx, now);
-        if moved {
+        let batch = &mut self.batch;
+        let moved = match poll_send(&mut self.client, batch, Side::Client, &mut self.machine, cx, now) {
+            Err(Broken) => {
+                // Who does not hear its answers has no more questions.
+                self.machine.handle_reset(Side::Client, now);
+                Moved::Ended
+            }
+            Ok(has_sent) => {
+                poll_receive(&mut self.client, Side::Client, &mut self.machine, cx, now).or_sent(has_sent)
+            }
+        };
+        self.has_client_left |= moved == Moved::Ended;
+        if moved != Moved::No {
             self.follow(now);
         }
-        moved
+        moved != Moved::No
     }
 
     fn poll_backend(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -230,7 +252,7 @@ impl<C: Hop, A> Driver<C, A> {
             State::Asked(ask) => match ask.poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(hop)) => {
-                    *state = State::Open { hop, batch: None };
+                    *state = State::Open { hop, batch: None, is_broken: false };
                     self.machine.handle_connected(id, now);
                     true
                 }
@@ -239,8 +261,23 @@ impl<C: Hop, A> Driver<C, A> {
                     true
                 }
             },
-            State::Open { hop, batch } => {
-                poll_hop(&mut **hop, batch, Side::Backend(id), &mut self.machine, cx, now)
+            State::Open { hop, batch, is_broken } => {
+                let side = Side::Backend(id);
+                let has_sent = match poll_send(&mut **hop, batch, side, &mut self.machine, cx, now) {
+                    Ok(has_sent) => has_sent,
+                    Err(Broken) => {
+                        *is_broken = true;
+                        // As if written: a last answer may wait behind what could not be said.
+                        self.machine.handle_written(side, Batch::default(), now);
+                        true
+                    }
+                };
+                let received = poll_receive(&mut **hop, side, &mut self.machine, cx, now);
+                let is_over = *is_broken && received == Moved::No && self.machine.wants_input(side);
+                if is_over {
+                    self.machine.handle_reset(side, now);
+                }
+                is_over || has_sent || received != Moved::No
             }
         };
         if moved {
@@ -255,40 +292,73 @@ impl<C: Hop, A> Driver<C, A> {
     }
 }
 
-/// Writes to one connection what is to be written, and reads from it if that is wanted. Whether anything came of it.
-fn poll_hop(
+/// What came of looking at a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Moved {
+    /// Nothing can be done now.
+    No,
+    Yes,
+    /// The other side has ended or broken it.
+    Ended,
+}
+
+impl Moved {
+    fn or_sent(self, has_sent: bool) -> Self {
+        if self == Self::No && has_sent {
+            Self::Yes
+        } else {
+            self
+        }
+    }
+}
+
+/// The other side takes nothing any more.
+struct Broken;
+
+/// Writes to one connection what is to be written; whether that was done.
+fn poll_send(
     hop: &mut (impl Hop + ?Sized),
     batch: &mut Option<Batch>,
     side: Side,
     machine: &mut SplitMachine<usize>,
     cx: &mut Context<'_>,
     now: Instant,
-) -> bool {
-    let mut has_moved = false;
-    if let Some(words) = batch {
-        match hop.poll_send(cx, words) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(())) => {
-                has_moved = true;
-                if let Some(words) = batch.take() {
-                    machine.handle_written(side, words, now);
-                }
+) -> Result<bool, Broken> {
+    let Some(words) = batch else { return Ok(false) };
+    match hop.poll_send(cx, words) {
+        Poll::Pending => Ok(false),
+        Poll::Ready(Ok(())) => {
+            if let Some(words) = batch.take() {
+                machine.handle_written(side, words, now);
             }
-            Poll::Ready(Err(_)) => {
-                *batch = None;
-                machine.handle_reset(side, now);
-                return true;
-            }
+            Ok(true)
+        }
+        Poll::Ready(Err(_)) => {
+            *batch = None;
+            Err(Broken)
         }
     }
-    if machine.wants_input(side) {
-        match hop.poll_receive(cx) {
-            Poll::Pending => return has_moved,
-            Poll::Ready(Ok(bytes)) if bytes.is_empty() => machine.handle_eof(side, now),
-            Poll::Ready(Ok(bytes)) => machine.handle_input(side, bytes, now),
-            Poll::Ready(Err(_)) => machine.handle_reset(side, now),
-        }
-        return true;
+}
+
+/// Reads from one connection, if that is wanted.
+fn poll_receive(
+    hop: &mut (impl Hop + ?Sized),
+    side: Side,
+    machine: &mut SplitMachine<usize>,
+    cx: &mut Context<'_>,
+    now: Instant,
+) -> Moved {
+    if !machine.wants_input(side) {
+        return Moved::No;
     }
-    has_moved
+    match hop.poll_receive(cx) {
+        Poll::Pending => return Moved::No,
+        Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
+            machine.handle_input(side, bytes, now);
+            return Moved::Yes;
+        }
+        Poll::Ready(Ok(_)) => machine.handle_eof(side, now),
+        Poll::Ready(Err(_)) => machine.handle_reset(side, now),
+    }
+    Moved::Ended
 }

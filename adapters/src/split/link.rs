@@ -39,6 +39,8 @@ struct Inner {
     /// From the server.
     up: BytesMut,
     up_end: Option<End>,
+    /// The server has dropped its end: nobody reads any more.
+    is_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
     driver: Option<Waker>,
@@ -61,9 +63,10 @@ fn wait(waker: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
-fn wake(inner: MutexGuard<'_, Inner>, waker: Option<Waker>) {
+/// Wakes them, and not under the lock.
+fn wake(inner: MutexGuard<'_, Inner>, wakers: impl IntoIterator<Item = impl IntoIterator<Item = Waker>>) {
     drop(inner);
-    waker.into_iter().for_each(Waker::wake);
+    wakers.into_iter().flatten().for_each(Waker::wake);
 }
 
 /// The server's end. Dropping it before [`close`](Self::close) is a reset.
@@ -78,6 +81,9 @@ impl Link {
         most: usize,
         mut sink: impl FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
+        if most == 0 {
+            return Poll::Ready(Ok(0));
+        }
         let mut guard = self.0.lock();
         let inner = &mut *guard;
         #[cfg(feature = "std")]
@@ -106,7 +112,7 @@ impl Link {
         if batch.is_empty() {
             inner.read = inner.down.take();
             let driver = inner.driver.take();
-            wake(guard, driver);
+            wake(guard, [driver]);
         }
         Poll::Ready(Ok(count))
     }
@@ -155,7 +161,7 @@ impl Link {
             return Poll::Pending;
         }
         let driver = inner.driver.take();
-        wake(guard, driver);
+        wake(guard, [driver]);
         Poll::Ready(Ok(count))
     }
 
@@ -165,15 +171,22 @@ impl Link {
         let mut inner = self.0.lock();
         inner.is_read_closed = true;
         let reader = inner.reader.take();
-        wake(inner, reader);
+        wake(inner, [reader]);
     }
 
-    /// Ends the server's direction. What it has written still arrives.
+    /// Whether it holds no bytes, in either direction.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let inner = self.0.lock();
+        inner.down.is_none() && inner.read.is_none() && inner.up.capacity() == 0 && inner.driver.is_none()
+    }
+
+    /// Ends the server's direction: a write that waits ends as well. What was written still arrives.
     pub(crate) fn close(&self) {
         let mut inner = self.0.lock();
         inner.up_end.get_or_insert(End::Fin);
-        let driver = inner.driver.take();
-        wake(inner, driver);
+        let wakers = [inner.driver.take(), inner.writer.take()];
+        wake(inner, wakers);
     }
 }
 
@@ -181,10 +194,12 @@ impl Drop for Link {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.up_end.get_or_insert(End::Reset);
-        let down = inner.down.take();
+        inner.is_gone = true;
+        // Not under the lock: what is dropped may drop anything.
+        let unread = (inner.down.take(), inner.reader.take(), inner.writer.take());
         let driver = inner.driver.take();
-        wake(inner, driver);
-        drop(down);
+        wake(inner, [driver]);
+        drop(unread);
     }
 }
 
@@ -199,13 +214,12 @@ impl LinkHop {
             return;
         }
         inner.down_end = Some(end);
-        if end == End::Reset {
-            inner.down = None;
-        }
-        inner.up = BytesMut::new();
+        // A server may hold its end for long after this.
+        let unread = if end == End::Reset { inner.down.take() } else { None };
+        let unheard = (unread, inner.read.take(), std::mem::take(&mut inner.up), inner.driver.take());
         let wakers = [inner.reader.take(), inner.writer.take()];
-        drop(inner);
-        wakers.into_iter().flatten().for_each(Waker::wake);
+        wake(inner, wakers);
+        drop(unheard);
     }
 }
 
@@ -220,13 +234,13 @@ impl Hop for LinkHop {
             if batch.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            if inner.up_end == Some(End::Reset) {
+            if inner.is_gone {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
             inner.down = Some(std::mem::take(batch));
             wait(&mut inner.driver, cx);
             let reader = inner.reader.take();
-            wake(inner, reader);
+            wake(inner, [reader]);
             return Poll::Pending;
         }
         wait(&mut inner.driver, cx);
@@ -238,7 +252,7 @@ impl Hop for LinkHop {
         if !inner.up.is_empty() {
             let bytes = std::mem::take(&mut inner.up).freeze();
             let writer = inner.writer.take();
-            wake(inner, writer);
+            wake(inner, [writer]);
             return Poll::Ready(Ok(bytes));
         }
         match inner.up_end {

@@ -102,7 +102,8 @@ impl<L: Listener> Mux<L> {
 
     /// Accepts and routes until [`Handle::shutdown`]; then closes the listener, ends undecided connections at once and waits until
     /// they are gone and have read their refusals, which takes them [`Limits::linger`](crate::Limits::linger) at most. Routed
-    /// connections are their servers' business.
+    /// connections are their servers' business; those whose requests are routed one by one are the mux's, and drained first
+    /// ([`SplitConfig::drain_deadline`]).
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on. If
     /// the system does not let the listener be polled at all, that is counted as an error of accept, and this returns.

@@ -1,10 +1,10 @@
-//! Waiting for a future on a thread that has nothing else to do.
+//! Waiting on a thread that has nothing else to do.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -22,35 +22,66 @@ impl Wake for Sleeper {
 
 /// Sleeps until the future is ready. Unlike async-io's, this thread never polls sockets meanwhile: `serve` has one for that.
 pub(super) fn block_on<R>(future: impl Future<Output = R>) -> R {
-    let mut future = pin!(future);
-    loop {
-        // Without a time there is no other end.
-        if let Some(ready) = block_on_for(future.as_mut(), None) {
-            return ready;
-        }
-    }
-}
-
-/// As [`block_on`], for at most this long.
-pub(super) fn block_on_for<R>(future: impl Future<Output = R>, timeout: Option<Duration>) -> Option<R> {
-    let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
     let waker = sleeper.clone().into();
     let cx = &mut Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(ready) = future.as_mut().poll(cx) {
-            return Some(ready);
+            return ready;
         }
         // Others may unpark this thread for reasons of their own.
         while !sleeper.is_woken.swap(false, Ordering::Acquire) {
-            match until {
-                None => thread::park(),
-                Some(until) => match until.saturating_duration_since(Instant::now()) {
-                    Duration::ZERO => return None,
-                    left => thread::park_timeout(left),
-                },
+            thread::park();
+        }
+    }
+}
+
+/// Wakes all threads that wait for one thing, however many they are: what remembers a single waker serves them all.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rings: Mutex<u64>,
+    rung: Condvar,
+}
+
+impl Bell {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Polls until that is ready, whenever the bell has rung; for at most this long.
+    pub(super) fn wait_for<R>(
+        self: &Arc<Self>,
+        mut poll: impl FnMut(&Context<'_>) -> Poll<R>,
+        timeout: Option<Duration>,
+    ) -> Option<R> {
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let waker = Waker::from(self.clone());
+        let cx = Context::from_waker(&waker);
+        loop {
+            let before = *self.lock();
+            if let Poll::Ready(ready) = poll(&cx) {
+                return Some(ready);
+            }
+            let mut rings = self.lock();
+            while *rings == before {
+                rings = match until.map(|until| until.saturating_duration_since(Instant::now())) {
+                    None => self.rung.wait(rings).unwrap_or_else(PoisonError::into_inner),
+                    Some(Duration::ZERO) => return None,
+                    Some(left) => {
+                        self.rung.wait_timeout(rings, left).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
             }
         }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let mut rings = self.lock();
+        *rings = rings.wrapping_add(1);
+        drop(rings);
+        self.rung.notify_all();
     }
 }

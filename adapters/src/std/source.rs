@@ -1,12 +1,11 @@
 //! What a routed connection reads and writes, as a blocking stream.
 
-use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::park::block_on_for;
+use super::park::Bell;
 use super::socket::{Io, Socket};
 use crate::parcel;
 use crate::split::Link;
@@ -23,6 +22,9 @@ struct Timeouts {
 pub(super) struct Share {
     link: Arc<Link>,
     timeouts: Arc<Mutex<Timeouts>>,
+    /// Each for all clones: several threads may wait for the same direction.
+    reads: Arc<Bell>,
+    writes: Arc<Bell>,
 }
 
 #[derive(Debug)]
@@ -35,9 +37,12 @@ impl<T> From<parcel::Source<T>> for Source<T> {
     fn from(source: parcel::Source<T>) -> Self {
         match source {
             parcel::Source::Whole(io) => Self::Whole(io),
-            parcel::Source::Share(link) => {
-                Self::Share(Share { link: Arc::new(link), timeouts: Arc::default() })
-            }
+            parcel::Source::Share(link) => Self::Share(Share {
+                link: Arc::new(link),
+                timeouts: Arc::default(),
+                reads: Arc::default(),
+                writes: Arc::default(),
+            }),
         }
     }
 }
@@ -67,13 +72,13 @@ impl Share {
 
     fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
         let timeout = self.timeouts().read;
-        block_on_for(poll_fn(|cx| self.link.poll_fill(cx, buf)), timeout).unwrap_or_else(timed_out)
+        self.reads.wait_for(|cx| self.link.poll_fill(cx, buf), timeout).unwrap_or_else(timed_out)
     }
 
     fn write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let timeout = self.timeouts().write;
-        let write = poll_fn(|cx| self.link.poll_write(cx, bufs.iter().map(|buf| &**buf)));
-        block_on_for(write, timeout).unwrap_or_else(timed_out)
+        let slices = || bufs.iter().map(|buf| &**buf);
+        self.writes.wait_for(|cx| self.link.poll_write(cx, slices()), timeout).unwrap_or_else(timed_out)
     }
 }
 
