@@ -61,8 +61,8 @@ def run(quick, say):
     grpc, rest = peers.start_backend("grpc-go"), peers.start_backend("axum")
     routes = [("grpc", grpc.addr), ("any", rest.addr)]
     mixed(found, routes, 4 if quick else 15, say)
-    for down, wait in ((grpc, is_grpc), (rest, lambda one: not is_grpc(one))):
-        restarted = killed(found, routes, down, wait, say)
+    for down, is_its in ((grpc, is_grpc), (rest, lambda one: not is_grpc(one))):
+        restarted = killed(found, routes, down, is_its, say)
         grpc, rest = (restarted, rest) if down is grpc else (grpc, restarted)
     drained(found, routes, 3 if quick else 10, say)
     grpc.end()

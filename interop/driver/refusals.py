@@ -76,7 +76,8 @@ def run(quick, say):
             port = peers.start_oneport(f"{case}-by-{routing}".replace(" ", "-"), routes, *options)
             for client, wanted in WANTED.items():
                 goes_on = routing == "request" and client not in ONE_REQUEST
-                words = refused(found, port, client, wanted[number], SERVED[wanted] if goes_on else None, f"{case} by {routing}")
+                then = SERVED[wanted] if goes_on else None
+                words = refused(found, port, client, wanted[number], then, f"{case} by {routing}", 1 if quick else 3)
                 found.rows.setdefault(routing, {}).setdefault(client, {})[case] = words
                 say(f"{client}, {case} by {routing}: {words}")
             port.end()
@@ -86,10 +87,10 @@ def run(quick, say):
     return found
 
 
-def refused(found, port, client, wanted, served, what):
-    """Three times: one lucky answer proves nothing. Tells the worst of them."""
+def refused(found, port, client, wanted, served, what, times):
+    """Several times: one lucky answer proves nothing. Tells the worst of them."""
     slowest, most = 0, 0
-    for _ in range(3):
+    for _ in range(times):
         relay = peers.start_relay("refusals", port.addr)
         saw, millis, then = ask(client, relay.addr, served is not None)
         time.sleep(0.3)  # a retry would be seen
