@@ -14,7 +14,7 @@ PYTHON = WORK / "venv/bin/python"
 RUST = WORK / "rust/release/peers"
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-jar", WORK / "java/peers.jar"]
 ENVOY = WORK / "venv/bin/envoy"
-NGINX = "/usr/sbin/nginx"
+NGINX = WORK / "nginx/usr/sbin/nginx"
 SITE = WORK / "site"  # what the servers of files serve
 TOOLS = INTEROP / "driver/tools.py"
 
