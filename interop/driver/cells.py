@@ -1,4 +1,5 @@
-"""The table: each pair without oneport, then through it, then through it with the opening cut in pieces.
+"""The table: each pair without oneport, then through it, then through it with the opening cut in pieces; the latter two
+with connection routing and with `--per-request`.
 
 The first is the reference: what the client observed there (status, headers, hash of the body, grpc-status, way of
 ending) must be observed again. A pair that is expected to work must also have worked.
@@ -21,6 +22,34 @@ IDLE_AT_ONCE = 20
 IDLE, IDLE_QUICK = 11, 1
 
 
+# How the client comes to the backend -> the routing it tries, in the order of the runs.
+DIRECT = "direct"
+MODES = {
+    "through": "connection",
+    "in pieces": "connection",
+    "per request": "request",
+    "per request, in pieces": "request",
+}
+
+# With --quick one scenario stands for all where little is new: the cut is over with the opening, of which --per-request leaves
+# nothing for later; and connections that are not HTTP/2 take the same way with it as without.
+SHORT_QUICK = ("one",)
+
+
+def shortened(client, mode):
+    return MODES.get(mode) == "request" and (mode == "per request, in pieces" or client in peers.NOT_HTTP2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    mode: str
+    scenario: str
+    what: str
+
+    def __str__(self):
+        return f"{self.mode}, {self.scenario}: {self.what}"
+
+
 @dataclasses.dataclass
 class Cell:
     pair: object
@@ -29,8 +58,9 @@ class Cell:
     # What went wrong beside all the others and not alone: told, and no failure.
     unsteady: list = dataclasses.field(default_factory=list)
 
-    def passed(self):
-        return self.runs > 0 and not self.failures
+    def passed(self, routing=None):
+        """By connection, by request, or (None) both; a direct run that fails is a failure of both."""
+        return self.runs > 0 and not any(routing in (None, MODES.get(one.mode, routing)) for one in self.failures)
 
 
 def routes(pair_slot, addr, addrs):
@@ -43,34 +73,33 @@ def routes(pair_slot, addr, addrs):
 
 
 class Bench:
-    """Everything that listens: the backends, a oneport for each backend and slot, a cutting relay for each of those."""
+    """Everything that listens: the backends, a oneport for each backend, slot and routing, a cutting relay for each of those."""
 
     def __init__(self, required, direct):
         needed = {pair.backend for pair in required.pairs} | ({"grpc-go", "x-net"} if not direct else set())
         self.backends = {name: peers.start_backend(name) for name in peers.BACKENDS if name in needed}
         addrs = {name: backend.addr for name, backend in self.backends.items()}
-        self.through, self.pieces = {}, {}
-        for place in sorted({(pair.backend, pair.slot) for pair in required.pairs}):
-            backend, slot = place
+        self.ends = {}  # (backend, slot) -> {mode: server}
+        for backend, slot in sorted({(pair.backend, pair.slot) for pair in required.pairs}):
             name = f"{backend}-as-{slot}"
             if direct:  # the suite against itself: a plain relay in oneport's place
-                between = peers.start_relay(f"plain-{name}", addrs[backend])
+                whole = [peers.start_relay(f"plain-{name}", addrs[backend])]
             else:
-                between = peers.start_oneport(name, routes(slot, addrs[backend], addrs))
-            self.through[place] = between
-            self.pieces[place] = peers.start_relay(name, between.addr, "-cut", "-seed", str(len(self.pieces) * 1000))
+                table = routes(slot, addrs[backend], addrs)
+                whole = [peers.start_oneport(name, table), peers.start_oneport(f"{name}-per-request", table, "--per-request")]
+            between = []
+            for server in whole:
+                seed = str(len(self.ends) * 1000)
+                between += [server, peers.start_relay(server.name, server.addr, "-cut", "-seed", seed)]
+            self.ends[backend, slot] = dict(zip(MODES, between))
 
     def modes(self, pair):
-        place = (pair.backend, pair.slot)
-        return {
-            "direct": self.backends[pair.backend].addr,
-            "through": self.through[place].addr,
-            "in pieces": self.pieces[place].addr,
-        }
+        ends = self.ends[pair.backend, pair.slot]
+        return {DIRECT: self.backends[pair.backend].addr, **{mode: server.addr for mode, server in ends.items()}}
 
     def dead(self):
-        everything = [*self.backends.values(), *self.through.values(), *self.pieces.values()]
-        return [server for server in everything if not server.alive()]
+        between = [server for ends in self.ends.values() for server in ends.values()]
+        return [server for server in [*self.backends.values(), *between] if not server.alive()]
 
 
 def run(required, bench, quick, say):
@@ -83,7 +112,7 @@ def run(required, bench, quick, say):
     def work(cell, scenarios):
         if not scenarios:
             return
-        begin, failures = time.monotonic(), compare(cell.pair, bench, scenarios, idle)
+        begin, failures = time.monotonic(), compare(cell.pair, bench, scenarios, idle, quick)
         with lock:
             cell.failures += failures
             cell.runs += 1
@@ -109,19 +138,23 @@ def run(required, bench, quick, say):
     return cells
 
 
-def compare(pair, bench, scenarios, idle):
+def compare(pair, bench, scenarios, idle, quick):
     failures, reference = [], None
     for mode, addr in bench.modes(pair).items():
-        seen = peers.observe(pair.client, addr, scenarios, idle)
-        for scenario in scenarios:
+        chosen = [one for one in scenarios if one in SHORT_QUICK or not (quick and shortened(pair.client, mode))]
+        if not chosen:
+            continue
+        expect = pair.expect_per_request if MODES.get(mode) == "request" else pair.expect
+        seen = peers.observe(pair.client, addr, chosen, idle)
+        for scenario in chosen:
             now = seen[scenario]
-            if pair.expect == "ok" and not now["ok"]:
-                failures.append(f"{mode}, {scenario}: {brief(now['obs'])}")
-            elif pair.expect == "fails":
+            if expect == "ok" and not now["ok"]:
+                failures.append(Failure(mode, scenario, brief(now["obs"])))
+            elif expect == "fails":
                 if now["ok"] or not ended(now["obs"]):
-                    failures.append(f"{mode}, {scenario}: should fail before its deadline: {brief(now['obs'])}")
+                    failures.append(Failure(mode, scenario, f"should fail before its deadline: {brief(now['obs'])}"))
             elif reference and now != reference[scenario]:
-                failures.append(f"{mode}, {scenario}: {difference(reference[scenario]['obs'], now['obs'])}")
+                failures.append(Failure(mode, scenario, difference(reference[scenario]["obs"], now["obs"])))
         reference = reference or seen
     return failures
 

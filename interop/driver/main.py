@@ -10,7 +10,7 @@ import peers
 import report
 from processes import ROOT, Failed
 
-PARTS = ["cells", "scene", "refusals", "timing"]
+PARTS = ["cells", "scene", "refusals", "envoy", "goaway", "timing"]
 # Only when asked for.
 MORE = ["patience"]
 

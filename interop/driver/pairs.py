@@ -15,6 +15,9 @@ class Pair:
     expect: str
     scenarios: tuple
     why: str
+    # The same with --per-request, where a proxy must differ by its nature.
+    expect_per_request: str
+    why_per_request: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +35,15 @@ def load():
         for client in group["clients"]:
             for backend in group["backends"]:
                 can = scenarios.get(client, scenarios["all"])
-                if group["expect"] not in ("ok", "same", "fails") or ("only" in group) != ("why" in group):
+                other = group.get("per-request", {})
+                expected = {group["expect"], other.get("expect", "ok")}
+                if expected - {"ok", "same", "fails"} or ("only" in group) != ("why" in group):
                     raise Failed(f"pairs.toml: {client} × {backend}: expect is ok, same or fails, and `only` needs a `why`")
+                if other and set(other) != {"expect", "why"}:
+                    raise Failed(f"pairs.toml: {client} × {backend}: `per-request` has an `expect` and a `why`")
                 pair = Pair(client, backend, group["slot"], group["expect"],
-                            tuple(s for s in can if s in group.get("only", can)), group.get("why", ""))
+                            tuple(s for s in can if s in group.get("only", can)), group.get("why", ""),
+                            other.get("expect", group["expect"]), other.get("why", ""))
                 if pairs.setdefault((client, backend), pair) is not pair:
                     raise Failed(f"pairs.toml names {client} × {backend} twice")
     for group in listed["exception"]:

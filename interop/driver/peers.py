@@ -13,6 +13,8 @@ GO = WORK / "gopeers"
 PYTHON = WORK / "venv/bin/python"
 RUST = WORK / "rust/release/peers"
 JAVA = ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", "-jar", WORK / "java/peers.jar"]
+ENVOY = WORK / "venv/bin/envoy"
+NGINX = WORK / "nginx/usr/sbin/nginx"
 SITE = WORK / "site"  # what the servers of files serve
 TOOLS = INTEROP / "driver/tools.py"
 
@@ -52,9 +54,10 @@ FOREIGN = {
 BACKENDS = [*OURS, *FOREIGN]
 
 
-def start_backend(name):
+def start_backend(name, *addr):
+    """At `addr` if given: only those of OURS that are Go or Rust take one."""
     if name in OURS:
-        return Server(name, OURS[name])
+        return Server(name, [*OURS[name], *addr])
     port = free_port()
     return Server(name, FOREIGN[name](port), port=port)
 
@@ -83,6 +86,9 @@ CLIENTS = {
     "ssh": tool("ssh"),
     "s_client": tool("s_client"),
 }
+
+# Clients that speak no HTTP/2, or only behind something else: --per-request routes their connections as a whole.
+NOT_HTTP2 = {"httpx-http1", "curl-http1", "curl-upgrade", "curl-tls", "ssh", "s_client"}
 
 
 def observe(client, addr, scenarios, idle, within=100):
@@ -116,6 +122,14 @@ def start_oneport(name, routes, *options):
 
 def start_relay(name, target, *flags):
     return Server(f"relay-{name}", [GO, "relay", "-target", target, *flags])
+
+
+def mix(addr, seconds, *flags):
+    """Requests of all kinds at once, for so long; gives [{"kind", "told", "begin", "end"}]."""
+    code, out, err = run([GO, "mix", "-addr", addr, "-for", f"{seconds}s", *flags], seconds + 90)
+    if code != 0:
+        raise Failed(f"the mix ended with code {code}: {err.decode(errors='replace')[-500:]}")
+    return json.loads(out)
 
 
 def versions():
@@ -153,6 +167,8 @@ def versions():
         "curl": _word(curl, 1),
         "nghttp2 in curl": re.search(r"nghttp2/(\S+)", curl)[1],
         "nghttp, nghttpd, h2load": _said(["nghttp", "--version"]).strip().rpartition("/")[2],
+        "Envoy": re.search(r"version: \w+/([^/]+)/", _said([ENVOY, "--version"]))[1],
+        "nginx": _said([NGINX, "-v"]).strip().rpartition("/")[2],
         "OpenSSL": _word(_said(["openssl", "version"]), 1),
         "OpenSSH": re.search(r"OpenSSH_(\S+?),?\s", _said(["ssh", "-V"]))[1],
     }

@@ -28,9 +28,12 @@ class Failed(Exception):
 
 
 class Server:
-    """A child that listens; `addr` is where, `lines` what it has printed."""
+    """A child that listens; `addr` is where, `lines` what it has printed.
 
-    def __init__(self, name, argv, port=None, env=None, within=30):
+    It prints "listening on ADDR", or is told its `port`, or `find` gives the address once there is one.
+    """
+
+    def __init__(self, name, argv, port=None, env=None, within=30, find=None):
         self.name, self.lines = name, []
         LOGS.mkdir(parents=True, exist_ok=True)
         self.log = LOGS / f"{name}.log"
@@ -48,7 +51,7 @@ class Server:
         self.told = threading.Event()
         self.addr = f"127.0.0.1:{port}" if port else None
         threading.Thread(target=self._read, daemon=True).start()
-        self._await(port, time.monotonic() + within)
+        self._await(port, find, time.monotonic() + within)
 
     def _read(self):
         for line in self.process.stdout:
@@ -59,12 +62,15 @@ class Server:
                 self.told.set()
         self.told.set()
 
-    def _await(self, port, until):
+    def _await(self, port, find, until):
         """A server of ours says where it listens; another one is tried until it answers."""
         while time.monotonic() < until and self.process.poll() is None:
             if port and accepts(port):
                 return
-            if not port and self.told.wait(0.05) and self.addr:
+            self.addr = self.addr or (find and find())
+            if find and self.addr:
+                return
+            if not port and not find and self.told.wait(0.05) and self.addr:
                 return
             time.sleep(0.02)
         self.end()
@@ -72,6 +78,14 @@ class Server:
 
     def alive(self):
         return self.process.poll() is None
+
+    def tell(self, line):
+        """On its standard input."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
 
     def end(self):
         if self.alive():

@@ -94,7 +94,16 @@ var grpcScenarios = map[string]scenario{
 		defer conn.Close()
 		begin := time.Now()
 		seen := call(conn, unaryMethod, []byte("refused"), limit)
-		return refused(fmt.Sprintf("code %d", seen.Code), begin)
+		return refused(fmt.Sprintf("code %d", seen.Code), begin, nil)
+	},
+	"refused-then-served": func(addr string, _ time.Duration) (any, bool) {
+		conn := dialGrpc(addr)
+		defer conn.Close()
+		begin := time.Now()
+		seen := call(conn, unaryMethod, []byte("refused"), limit)
+		return refused(fmt.Sprintf("code %d", seen.Code), begin, func() string {
+			return fmt.Sprintf("code %d", call(conn, healthMethod, nil, limit).Code)
+		})
 	},
 	"burst": func(addr string, _ time.Duration) (any, bool) {
 		codes := make([]call1, 20)
@@ -178,11 +187,15 @@ func bidi(conn *grpc.ClientConn) (any, bool) {
 	return map[string]any{"echoed": echoed, "code": code, "trailers": trailers}, echoed == 20 && code == 0
 }
 
-// refused lingers, so that a reconnection would be seen.
-func refused(saw string, begin time.Time) (any, bool) {
-	millis := float64(time.Since(begin).Microseconds()) / 1000
+// refused lingers, so that a reconnection would be seen, and makes another
+// request if there is one.
+func refused(saw string, begin time.Time, another func() string) (any, bool) {
+	seen := map[string]any{"saw": saw, "millis": float64(time.Since(begin).Microseconds()) / 1000}
 	time.Sleep(300 * time.Millisecond)
-	return map[string]any{"saw": saw, "millis": millis}, true
+	if another != nil {
+		seen["then"] = another()
+	}
+	return seen, true
 }
 
 func awaitReady(conn *grpc.ClientConn) bool {

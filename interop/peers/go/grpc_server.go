@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,14 +25,14 @@ func (raw) Name() string { return "proto" }
 // maxMessage lets the 4 MiB messages through everywhere.
 const maxMessage = 8 << 20
 
-func serveGrpc() {
+func serveGrpc(listener net.Listener) {
 	server := grpc.NewServer(
 		grpc.ForceServerCodec(raw{}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 500 * time.Millisecond, PermitWithoutStream: true}),
 		grpc.UnknownServiceHandler(grpcHandler),
 	)
-	check(server.Serve(listen()))
+	check(server.Serve(listener))
 }
 
 func grpcHandler(_ any, stream grpc.ServerStream) error {
@@ -45,6 +46,8 @@ func grpcHandler(_ any, stream grpc.ServerStream) error {
 	}
 	stream.SetTrailer(metadata.Pairs("x-trailer", "end"))
 	switch method {
+	case mixUnary, mixCount, mixSum, mixBidi:
+		return answerMix(method, stream)
 	case healthMethod:
 		answer := []byte{0x08, 0x01} // HealthCheckResponse{status: SERVING}
 		return stream.SendMsg(&answer)

@@ -64,7 +64,14 @@ var httpScenarios = map[string]scenario{
 		defer web.CloseIdleConnections()
 		begin := time.Now()
 		seen := web.get("/hello")
-		return refused(fmt.Sprint(seen.Status), begin)
+		return refused(fmt.Sprint(seen.Status), begin, nil)
+	},
+	"refused-then-served": func(addr string, _ time.Duration) (any, bool) {
+		web := dialHttp(addr)
+		defer web.CloseIdleConnections()
+		begin := time.Now()
+		seen := web.get("/hello")
+		return refused(fmt.Sprint(seen.Status), begin, func() string { return fmt.Sprint(web.get("/echo").Status) })
 	},
 	"burst": func(addr string, _ time.Duration) (any, bool) {
 		seen := make([]response, 20)

@@ -18,22 +18,22 @@ import (
 	"golang.org/x/net/http2/h2c"
 )
 
-func serve(kind string) {
+func serve(kind string, listener net.Listener) {
 	go untilStdinEnds()
 	switch kind {
 	case "grpc-go":
-		serveGrpc()
+		serveGrpc(listener)
 	case "x-net":
-		check((&http.Server{Handler: h2c.NewHandler(http.HandlerFunc(handle), &http2.Server{})}).Serve(listen()))
+		check((&http.Server{Handler: h2c.NewHandler(http.HandlerFunc(handle), &http2.Server{})}).Serve(listener))
 	case "late-ack":
-		serveLateAck(listen())
+		serveLateAck(listener)
 	case "http1":
-		check((&http.Server{Handler: http.HandlerFunc(handle)}).Serve(listen()))
+		check((&http.Server{Handler: http.HandlerFunc(handle)}).Serve(listener))
 	case "tls":
 		server := http.Server{Handler: http.HandlerFunc(handle), TLSConfig: &tls.Config{
 			Certificates: []tls.Certificate{selfSigned()}, NextProtos: []string{"h2", "http/1.1"},
 		}}
-		check(server.ServeTLS(listen(), "", ""))
+		check(server.ServeTLS(listener, "", ""))
 	default:
 		fail("unknown server " + kind)
 	}

@@ -2,10 +2,11 @@
 // backends and clients, an HTTP/1-only and a TLS server, and the relay that
 // cuts, delays and counts.
 //
-//	peers serve KIND             prints "listening on ADDR"; ends when stdin does
+//	peers serve KIND [ADDR]      prints "listening on ADDR"; ends when stdin does
 //	peers client KIND ADDR SCENARIO… [idle=SECONDS]
 //	peers fresh KIND N ADDR ADDR…    time to first response of fresh connections
 //	peers relay [flags]          see relay.go
+//	peers mix [flags]            gRPC and plain requests at once, see mix.go
 //	peers versions
 package main
 
@@ -30,7 +31,7 @@ func main() {
 	switch os.Args[1] {
 	case "serve":
 		need(args, 1)
-		serve(args[0])
+		serve(args[0], listen(args[1:]...))
 	case "client":
 		need(args, 3)
 		client(args[0], args[1], args[2:])
@@ -39,6 +40,8 @@ func main() {
 		fresh(args[0], args[1], args[2:])
 	case "relay":
 		relay(args)
+	case "mix":
+		mix(args)
 	case "versions":
 		versions()
 	default:
@@ -99,9 +102,10 @@ func versions() {
 	check(json.NewEncoder(os.Stdout).Encode(found))
 }
 
-// listen opens a port of the system's choice and tells the driver which.
-func listen() net.Listener {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// listen opens a port of the system's choice, or the one that a server had
+// which is started again, and tells the driver which.
+func listen(addr ...string) net.Listener {
+	listener, err := net.Listen("tcp", append(addr, "127.0.0.1:0")[0])
 	check(err)
 	fmt.Printf("listening on %s\n", listener.Addr())
 	return listener

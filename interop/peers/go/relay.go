@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,7 +20,8 @@ import (
 //	-cut    the client's opening comes in pieces, with -pause between them
 //	-delay  every byte takes this long, in both directions
 //
-// It prints a line for each connection, so that the driver can count them.
+// It prints a line for each connection, so that the driver can count them. A
+// line on its standard input is the target of the connections from then on.
 func relay(args []string) {
 	flags := flag.NewFlagSet("relay", flag.ExitOnError)
 	target := flags.String("target", "", "where to")
@@ -27,7 +30,15 @@ func relay(args []string) {
 	delay := flags.Duration("delay", 0, "of every byte, each way")
 	seed := flags.Int64("seed", 1, "of the offsets")
 	check(flags.Parse(args))
-	go untilStdinEnds()
+	var current atomic.Pointer[string]
+	current.Store(target)
+	go func() {
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			line := lines.Text()
+			current.Store(&line)
+		}
+		os.Exit(0) // must not outlive its driver
+	}()
 	listener := listen()
 	var count atomic.Int64
 	for {
@@ -36,7 +47,7 @@ func relay(args []string) {
 		n := count.Add(1)
 		fmt.Printf("connection %d\n", n)
 		go func() {
-			server, err := net.Dial("tcp", *target)
+			server, err := net.Dial("tcp", *current.Load())
 			if err != nil {
 				reset(client)
 				return

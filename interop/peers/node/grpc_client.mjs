@@ -117,18 +117,21 @@ const burst = async (addr) => {
   return [seen, seen.every((call) => call.code === 0)];
 };
 
-const refused = (addr) =>
+const refused = (addr, _, another = false) =>
   using(addr, async (channel) => {
     const begin = performance.now();
     const seen = await call(channel, UNARY, Buffer.from("refused"));
-    const millis = performance.now() - begin;
+    const told = { saw: `code ${seen.code}`, millis: performance.now() - begin };
     await sleep(300); // a reconnection would be seen
-    return [{ saw: `code ${seen.code}`, millis }, true];
+    if (another) told.then = `code ${(await call(channel, HEALTH)).code}`;
+    return [told, true];
   });
+
+const refusedThenServed = (addr) => refused(addr, 0, true);
 
 async function first(addr) {
   const seen = await using(addr, (channel) => call(channel, UNARY, Buffer.from("first")));
   if (seen.code !== 0) throw new Error(`code ${seen.code}`);
 }
 
-await client({ one, many, bidi, big, ends, idle, burst, refused }, first);
+await client({ one, many, bidi, big, ends, idle, burst, refused, "refused-then-served": refusedThenServed }, first);

@@ -127,18 +127,24 @@ const burst = async (addr) => {
   return [seen, seen.every((one) => one.status === 200)];
 };
 
-const refused = (addr) =>
+const refused = (addr, _, another = false) =>
   using(addr, async (session) => {
     const begin = performance.now();
     const seen = await request(session, "GET", "/hello");
-    const millis = performance.now() - begin;
+    const told = { saw: String(seen.status || seen.end), millis: performance.now() - begin };
     await sleep(300); // a reconnection would be seen
-    return [{ saw: String(seen.status || seen.end), millis }, true];
+    if (another) {
+      const after = await request(session, "GET", "/echo");
+      told.then = String(after.status || after.end);
+    }
+    return [told, true];
   });
+
+const refusedThenServed = (addr) => refused(addr, 0, true);
 
 async function first(addr) {
   const seen = await using(addr, (session) => request(session, "GET", "/hello"));
   if (seen.status !== 200) throw new Error(`status ${seen.status}`);
 }
 
-await client({ one, many, bidi, big, ends, idle, burst, refused }, first);
+await client({ one, many, bidi, big, ends, idle, burst, refused, "refused-then-served": refusedThenServed }, first);

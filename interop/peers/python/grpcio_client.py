@@ -126,13 +126,19 @@ def at_once(addr, _):
     return seen, all(call["code"] == 0 for call in seen)
 
 
-def refused(addr, _):
+def refused(addr, _, another=False):
     with dial(addr) as channel:
         begin = time.perf_counter()
         seen = call(channel, UNARY, b"refused")
-        millis = (time.perf_counter() - begin) * 1000
+        told = {"saw": f"code {seen['code']}", "millis": (time.perf_counter() - begin) * 1000}
         time.sleep(0.3)  # a reconnection would be seen
-    return {"saw": f"code {seen['code']}", "millis": millis}, True
+        if another:
+            told["then"] = f"code {call(channel, HEALTH)['code']}"
+    return told, True
+
+
+def refused_then_served(addr, _):
+    return refused(addr, _, another=True)
 
 
 def first(addr):
@@ -142,6 +148,7 @@ def first(addr):
 
 
 common.client(
-    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once, "refused": refused},
+    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once, "refused": refused,
+     "refused-then-served": refused_then_served},
     first,
 )

@@ -99,13 +99,20 @@ def at_once(addr, _):
     return seen, all(one.get("status") == 200 for one in seen)
 
 
-def refused(addr, _):
+def refused(addr, _, another=False):
     with dial(addr) as web:
         begin = time.perf_counter()
         seen = request(web, "GET", "/hello")
-        millis = (time.perf_counter() - begin) * 1000
+        told = {"saw": str(seen.get("status", seen["end"])), "millis": (time.perf_counter() - begin) * 1000}
         time.sleep(0.3)  # a reconnection would be seen
-    return {"saw": str(seen.get("status", seen["end"])), "millis": millis}, True
+        if another:
+            after = request(web, "GET", "/echo")
+            told["then"] = str(after.get("status", after["end"]))
+    return told, True
+
+
+def refused_then_served(addr, _):
+    return refused(addr, _, another=True)
 
 
 def first(addr):
@@ -115,6 +122,7 @@ def first(addr):
 
 
 common.client(
-    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once, "refused": refused},
+    {"one": one, "many": many, "bidi": bidi, "big": big, "ends": ends, "idle": idle, "burst": at_once, "refused": refused,
+     "refused-then-served": refused_then_served},
     first,
 )

@@ -30,8 +30,9 @@ async fn main() -> Outcome {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
-        ["serve", kind] => {
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
+        // At the port that a server had which is started again, or at one of the system's choice.
+        ["serve", kind, addr @ ..] if addr.len() < 2 => {
+            let listener = TcpListener::bind(addr.first().unwrap_or(&"127.0.0.1:0")).await?;
             println!("listening on {}", listener.local_addr()?);
             tokio::select! {
                 served = serve(kind, listener) => served,
@@ -40,7 +41,7 @@ async fn main() -> Outcome {
         }
         ["client", "fresh", count, addrs @ ..] => tonic_client::fresh(count.parse()?, addrs).await,
         ["client", addr, scenarios @ ..] => tonic_client::run(addr, scenarios).await,
-        _ => Err("usage: peers serve KIND | peers client ADDR SCENARIO…".into()),
+        _ => Err("usage: peers serve KIND [ADDR] | peers client ADDR SCENARIO…".into()),
     }
 }
 

@@ -38,7 +38,8 @@ pub async fn run(addr: &str, scenarios: &[&str]) -> Outcome {
             "ends" => ends(addr).await,
             "idle" => idle_then_used(addr, idle).await,
             "burst" => burst(addr).await,
-            "refused" => refused(addr).await,
+            "refused" => refused(addr, false).await,
+            "refused-then-served" => refused(addr, true).await,
             _ => return Err(format!("unknown scenario {name}").into()),
         };
         println!("{}", json!({ "scenario": name, "ok": ok, "obs": obs }));
@@ -192,14 +193,19 @@ async fn idle_then_used(addr: &str, idle: Duration) -> Seen {
     (json!([ready, before, after]), ok)
 }
 
-async fn refused(addr: &str) -> Seen {
+async fn refused(addr: &str, another: bool) -> Seen {
     let mut client = dial(addr);
     let begin = Instant::now();
     let seen = call(&mut client, UNARY, b"refused", LIMIT).await;
     let millis = begin.elapsed().as_secs_f64() * 1000.0;
+    let mut told = json!({ "saw": format!("code {}", seen["code"]), "millis": millis });
     // A reconnection would be seen.
     tokio::time::sleep(Duration::from_millis(300)).await;
-    (json!({ "saw": format!("code {}", seen["code"]), "millis": millis }), true)
+    if another {
+        let after = call(&mut client, HEALTH, b"", LIMIT).await;
+        told["then"] = json!(format!("code {}", after["code"]));
+    }
+    (told, true)
 }
 
 async fn burst(addr: &str) -> Seen {

@@ -55,7 +55,8 @@ final class EchoClient {
                 case "ends" -> ends(addr);
                 case "idle" -> idle(addr, (long) (idle * 1000));
                 case "burst" -> burst(addr);
-                case "refused" -> refused(addr);
+                case "refused" -> refused(addr, false);
+                case "refused-then-served" -> refused(addr, true);
                 default -> throw new IllegalArgumentException("unknown scenario " + name);
             }
         }
@@ -167,13 +168,14 @@ final class EchoClient {
         tell("burst", seen.stream().allMatch(one -> one.code == 0), list(seen));
     }
 
-    private static void refused(String addr) throws Exception {
+    private static void refused(String addr, boolean another) throws Exception {
         ManagedChannel channel = dial(addr);
         long begin = System.nanoTime();
         Seen seen = call(channel, Main.UNARY, "refused".getBytes(), LIMIT);
         double millis = (System.nanoTime() - begin) / 1e6;
         Thread.sleep(300); // a reconnection would be seen
-        tell("refused", true, "{\"saw\":\"code " + seen.code + "\",\"millis\":" + millis + "}");
+        String then = another ? ",\"then\":\"code " + call(channel, Main.HEALTH, NOTHING, LIMIT).code + "\"" : "";
+        tell("refused", true, "{\"saw\":\"code " + seen.code + "\",\"millis\":" + millis + then + "}");
         channel.shutdownNow();
     }
 
