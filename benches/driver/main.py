@@ -8,7 +8,10 @@ import subprocess
 import sys
 import time
 
+import connections
+import memory
 import micro
+import proxy
 from parts import Setting, store, stored
 from processes import PEERS, ROOT, Failed, output, raise_limits
 
@@ -18,6 +21,9 @@ PARTS = {
     "routes": (micro.measure_routes, micro.report_routes),
     "crawl": (micro.measure_crawl, micro.report_crawl),
     "hpack": (micro.measure_hpack, micro.report_hpack),
+    "connections": (connections.measure, connections.report),
+    "memory": (memory.measure, memory.report),
+    "proxy": (proxy.measure, proxy.report),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
