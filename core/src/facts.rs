@@ -258,6 +258,10 @@ impl Facts {
     pub(crate) fn observe(&mut self, opening: &[u8], bounds: &Bounds) {
         if self.http2_preface.is_unknown() {
             self.http2_preface = starts_with(opening, PREFACE);
+            if self.http2_preface.is_present() && bounds.http1_head >= PREFACE.len() {
+                // Its version refuses it as HTTP/1: no need to read that far. (A bound within the preface would come first.)
+                self.http1.finish();
+            }
         }
         if self.http1.observe(opening, &mut self.request) == Progress::TooLong {
             self.exceed(Bound::Http1Head, bounds.http1_head);

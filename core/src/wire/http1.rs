@@ -107,12 +107,15 @@ impl HeadScanner {
     /// another one.
     pub fn scan(&mut self, opening: &[u8]) -> Progress {
         let reach = opening.len().min(self.limit);
-        for &byte in opening.get(self.at..reach).unwrap_or_default() {
+        let mut rest = opening.get(self.at..reach).unwrap_or_default();
+        while let [byte, behind @ ..] = rest {
             if self.progress().is_settled() {
                 break;
             }
-            self.state = self.step(byte);
-            self.at += 1;
+            self.state = self.step(*byte);
+            let run = self.run_length(behind);
+            self.at += 1 + run;
+            rest = behind.get(run..).unwrap_or_default();
         }
         if self.at >= self.limit && !self.progress().is_settled() {
             self.state = State::Settled(Progress::TooLong);
@@ -157,6 +160,17 @@ impl HeadScanner {
             State::Settled(progress) => progress,
             _ => Progress::NeedMore,
         }
+    }
+
+    /// How many of the next bytes leave the state as it is. Most of a head is such runs, inside of the target, names and values.
+    fn run_length(&self, next: &[u8]) -> usize {
+        let stays = match self.state {
+            State::Target => TARGET,
+            State::FieldName => TOKEN,
+            State::FieldValue => VALUE,
+            _ => return 0,
+        };
+        next.iter().take_while(|&&byte| is(byte, stays)).count()
     }
 
     fn step(&mut self, byte: u8) -> State {
@@ -250,18 +264,52 @@ impl RequestLine {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
+const TOKEN: u8 = 1;
 /// A byte of a request target: everything but controls and SP.
-fn is_target(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
+const TARGET: u8 = 2;
+/// A byte of a field value: `field-vchar`, SP or HTAB of RFC 9110 §5.5.
+const VALUE: u8 = 4;
+
+/// What each byte may be part of.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        let is_control = byte < 0x20 || byte == 0x7f;
+        if !is_control && byte != b' ' as usize {
+            classes[byte] |= TARGET;
+        }
+        if !is_control || byte == b'\t' as usize {
+            classes[byte] |= VALUE;
+        }
+        if byte < 0x80 && (byte as u8).is_ascii_alphanumeric() {
+            classes[byte] |= TOKEN;
+        }
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut index = 0;
+    while index < others.len() {
+        classes[others[index] as usize] |= TOKEN;
+        index += 1;
+    }
+    classes
+};
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
 }
 
-/// A byte of a field value: `field-vchar`, SP or HTAB of RFC 9110 §5.5.
+fn is_token(byte: u8) -> bool {
+    is(byte, TOKEN)
+}
+
+fn is_target(byte: u8) -> bool {
+    is(byte, TARGET)
+}
+
 fn is_value(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+    is(byte, VALUE)
 }
 
 fn to_usize(offset: u32) -> usize {

@@ -22,7 +22,7 @@ pub(super) const ENTRY_OVERHEAD: usize = 32;
 
 /// Text for which the first allocation is made: the first request of most clients fits.
 const FIRST_TEXT: usize = 512;
-/// Entries for which the first allocation is made.
+/// Entries that need no allocation: those of the first request of most clients.
 const FIRST_ENTRIES: usize = 16;
 /// The buffer that [`DynamicTable::trim`] leaves to every table, whatever its size: decoding needs it, too.
 const KEPT_TEXT: usize = 4096;
@@ -34,7 +34,7 @@ pub(super) struct DynamicTable {
     head: usize,
     tail: usize,
     /// Oldest first.
-    entries: VecDeque<Entry>,
+    entries: Entries,
     /// What an entry's `start` has to be reduced by to get a position in `text`: it grows when text moves, so
     /// that the entries need not be touched. Wraps.
     moved: usize,
@@ -52,7 +52,7 @@ struct Entry {
 impl DynamicTable {
     /// An empty table; allocates nothing.
     pub(super) fn new(max_size: usize) -> Self {
-        Self { text: Vec::new(), head: 0, tail: 0, entries: VecDeque::new(), moved: 0, size: 0, max_size }
+        Self { text: Vec::new(), head: 0, tail: 0, entries: Entries::new(), moved: 0, size: 0, max_size }
     }
 
     /// The sum of all entries, as RFC 7541 §4.1 counts; never above `max_size`.
@@ -127,9 +127,6 @@ impl DynamicTable {
             return;
         };
         self.evict_to(left);
-        if self.entries.capacity() == 0 {
-            self.entries.reserve(FIRST_ENTRIES);
-        }
         self.entries.push_back(Entry { start: self.tail.wrapping_add(self.moved), name_len });
         self.tail += text;
         self.size += size;
@@ -161,7 +158,7 @@ impl DynamicTable {
         while self.size > size {
             let Some(oldest) = self.entries.pop_front() else { break };
             let start = self.place(oldest.start);
-            let end = self.entries.front().map_or(self.tail, |next| self.place(next.start));
+            let end = self.entries.get(0).map_or(self.tail, |next| self.place(next.start));
             self.head = end;
             self.size -= end - start + ENTRY_OVERHEAD;
         }
@@ -191,6 +188,81 @@ impl DynamicTable {
         self.tail -= self.head;
         self.moved = self.moved.wrapping_add(self.head);
         self.head = 0;
+    }
+}
+
+/// A queue of entries. The first ones lie in place: a decoder that reads one block and goes allocates for its text only.
+#[derive(Clone, Debug)]
+enum Entries {
+    /// A ring: `len` entries from `first` on.
+    Few {
+        ring: [Entry; FIRST_ENTRIES],
+        first: usize,
+        len: usize,
+    },
+    Many(VecDeque<Entry>),
+}
+
+impl Entries {
+    const fn new() -> Self {
+        Self::Few { ring: [Entry { start: 0, name_len: 0 }; FIRST_ENTRIES], first: 0, len: 0 }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few { len, .. } => *len,
+            Self::Many(entries) => entries.len(),
+        }
+    }
+
+    /// The one at this place from the oldest.
+    fn get(&self, at: usize) -> Option<&Entry> {
+        match self {
+            Self::Few { ring, first, len } if at < *len => ring.get((first + at) % FIRST_ENTRIES),
+            Self::Few { .. } => None,
+            Self::Many(entries) => entries.get(at),
+        }
+    }
+
+    fn pop_front(&mut self) -> Option<Entry> {
+        match self {
+            Self::Few { ring, first, len } => {
+                *len = len.checked_sub(1)?;
+                let oldest = ring.get(*first).copied();
+                *first = (*first + 1) % FIRST_ENTRIES;
+                oldest
+            }
+            Self::Many(entries) => entries.pop_front(),
+        }
+    }
+
+    fn push_back(&mut self, entry: Entry) {
+        match self {
+            Self::Few { ring, first, len } => {
+                if let Some(place) =
+                    ring.get_mut((*first + *len) % FIRST_ENTRIES).filter(|_| *len < FIRST_ENTRIES)
+                {
+                    *place = entry;
+                    *len += 1;
+                    return;
+                }
+                ring.rotate_left(*first);
+                let mut many = VecDeque::with_capacity(2 * FIRST_ENTRIES);
+                many.extend(*ring);
+                many.push_back(entry);
+                *self = Self::Many(many);
+            }
+            Self::Many(entries) => entries.push_back(entry),
+        }
+    }
+
+    /// What is allocated, in entries.
+    #[cfg(test)]
+    fn capacity(&self) -> usize {
+        match self {
+            Self::Few { .. } => 0,
+            Self::Many(entries) => entries.capacity(),
+        }
     }
 }
 

@@ -44,6 +44,17 @@ pub fn authority_of(target: &[u8]) -> Option<&[u8]> {
 /// - What is no `host:port` stays whole (`a:b:c`, `a:http`, `[::1]x`) and so matches no name.
 #[must_use]
 pub fn host_of(authority: &[u8]) -> &[u8] {
+    // Nearly all are a name alone or with a port; each route that looks at hosts asks again.
+    let special = position(authority, |byte| matches!(byte, b':' | b'@' | b'[' | b']'));
+    let (name, port) = authority.split_at(special);
+    let is_plain = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if is_plain {
+        return name.strip_suffix(b".").unwrap_or(name);
+    }
     let after_userinfo = authority.rsplit(|&byte| byte == b'@').next().unwrap_or_default();
     match split_port(after_userinfo) {
         (literal @ [b'[', ..], _) => literal,

@@ -129,6 +129,8 @@ impl Grammar {
                 self.skip -= skipped as u32;
                 self.at += skipped as u32;
                 rest = rest.get(skipped..).unwrap_or_default();
+            } else if let Some(behind) = self.step_whole(rest) {
+                rest = behind;
             } else {
                 rest = after;
                 self.step(*byte);
@@ -156,6 +158,26 @@ impl Grammar {
 
     pub(super) fn found(&self) -> Found {
         self.found
+    }
+
+    /// Takes a number of two bytes at once, if both are there and it fits: then its first byte did, too. Gives what is behind it.
+    fn step_whole<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        // `missing` says that none of it was read.
+        if self.field.width() != 2 || self.missing != 2 {
+            return None;
+        }
+        let (&[high, low], behind) = bytes.split_first_chunk()?;
+        let value = u32::from(high) << 8 | u32::from(low);
+        let (at, missing) = (self.at, self.missing);
+        (self.at, self.missing) = (at + 2, 0);
+        if !self.is_possible(self.field, value, value) {
+            // Which byte it was, the slower way finds out.
+            (self.at, self.missing) = (at, missing);
+            return None;
+        }
+        self.field = self.take(value);
+        self.missing = self.field.width();
+        Some(behind)
     }
 
     fn step(&mut self, byte: u8) {

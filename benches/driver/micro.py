@@ -1,0 +1,287 @@
+"""What a verdict costs, beside cmux; a hundred routes beside one; openings byte by byte; HPACK beside two other decoders."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import statistics
+
+import plot
+from parts import table
+from processes import PEERS, PROGRAMS, ROOT, WORK, Asker, output
+from stats import Spread, duration, ratios, rounds_of, times
+
+MICRO = PROGRAMS / "micro"
+FLIGHTS = WORK / "flights.txt"
+STORIES = WORK / "stories.txt"
+
+
+def prepare():
+    WORK.mkdir(exist_ok=True)
+    FLIGHTS.write_text(output([MICRO, "flights"]))
+
+
+def flights():
+    """(name, route, waits, is HTTP/2) of each."""
+    for line in FLIGHTS.read_text().splitlines():
+        name, route, waits, segments = line.split()
+        yield name, route, waits == "true", segments.startswith(b"PRI * HTTP/2".hex())
+
+
+def allocations(argv):
+    """By case: how many, and bytes."""
+    found = {}
+    for line in output(argv).splitlines():
+        name, count, size = line.split()
+        found[name] = (float(count), float(size))
+    return found
+
+
+def instructions(setting, cases):
+    """Of one run of each case: two runs under callgrind that differ only in how often they do it."""
+    if not shutil.which("valgrind"):
+        setting.miss("instructions", "valgrind is not installed")
+        return {}
+    found = {}
+    for name in cases:
+        counts = []
+        for runs in (100, 1100):
+            argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", MICRO, "times", name, runs]
+            log = WORK / "callgrind.log"
+            output([*argv[:2], f"--log-file={log}", *argv[2:]])
+            counts.append(int(re.search(r"Collected : (\d+)", log.read_text())[1]))
+        found[name] = (counts[1] - counts[0]) / 1000
+    return found
+
+
+def interleaved(setting, askers, cases, rounds, milliseconds):
+    """`cases` are (asker, name); gives for each name the wall and processor times, round by round."""
+    taken = rounds_of(rounds, cases, lambda case: askers[case[0]].ask(case[1], milliseconds))
+    return {name: {"wall": [t[0] for t in all_], "cpu": [t[1] for t in all_]} for (_, name), all_ in taken.items()}
+
+
+def with_askers(*files):
+    return {"rust": Asker([MICRO, "ask", *files]), "go": Asker([PEERS, "ask", FLIGHTS, *files])}
+
+
+def end(askers):
+    for asker in askers.values():
+        asker.end()
+
+
+# ---- verdict -------------------------------------------------------------------------------------------------------------------
+
+
+def measure_verdict(setting):
+    askers = with_askers()
+    samples = {}
+    for name, *_ in flights():
+        cases = [("rust", f"verdict/{name}"), ("go", f"cmux-writer/{name}"), ("go", f"cmux-silent/{name}")]
+        samples |= interleaved(setting, askers, cases, setting.rounds(31, 5), setting.rounds(20, 5))
+    end(askers)
+    counted = allocations([PROGRAMS / "allocations"]) | allocations([PEERS, "allocations", FLIGHTS])
+    ran = instructions(setting, [f"verdict/{name}" for name, *_ in flights()])
+    return {"flights": list(flights()), "samples": samples, "allocations": counted, "instructions": ran}
+
+
+def cmux_of(data, name, waits):
+    """The cheaper one of cmux's two ways to look for gRPC, of those that work for this client."""
+    writer, silent = (data["samples"][f"cmux-{kind}/{name}"] for kind in ("writer", "silent"))
+    if waits or statistics.median(writer["wall"]) <= statistics.median(silent["wall"]):
+        return "writer", writer
+    return "silent", silent
+
+
+def report_verdict(data, plots):
+    rows, chart = [], []
+    for name, route, waits, is_http2 in data["flights"]:
+        ours = data["samples"][f"verdict/{name}"]
+        kind, theirs = cmux_of(data, name, waits)
+        ratio, by_cpu = ratios(theirs["wall"], ours["wall"]), ratios(theirs["cpu"], ours["cpu"])
+        goal = 10 if is_http2 else 5
+        count = data["allocations"][f"verdict/{name}"][0]
+        verdict = "met" if ratio.median >= goal else "**short**"
+        rows.append([
+            f"`{name}`" + (" (greeted)" if waits else ""),
+            route,
+            duration(statistics.median(ours["wall"])),
+            duration(statistics.median(theirs["wall"])),
+            ratio.text(times),
+            times(by_cpu.median),
+            f"{goal}: {verdict}",
+            f"{count:.0f}" + ("" if count <= 4 else " **(goal 4)**"),
+            f"{data['allocations'][f'cmux-{kind}/{name}'][0]:.0f}",
+            f"{data['instructions'][f'verdict/{name}']:,.0f}" if data["instructions"] else "not counted",
+        ])
+        chart.append((name, ratio, "a" if ratio.median >= goal else "b"))
+    plots["verdict"] = plot.bars(
+        "The whole life of a connection up to its handover: cmux 0.1.5 takes this many times as long",
+        "median, line: quartiles; blue: goal met (HTTP/2 10, others 5), yellow: short of it",
+        chart,
+        lambda value: f"{times(value)} ×",
+        (10, "goal for HTTP/2"),
+    )
+    head = ["flight", "route", "oneport", "cmux", "cmux ÷ oneport", "by CPU time", "goal", "allocations", "cmux's", "instructions"]
+    return f"""## Cost of a verdict
+The machine's whole life on each [recorded flight](../tests/flights/MANIFEST.md): new, fed as the client's segments came, greeted where the client waits, verdict, parts
+handed over and dropped. cmux: its `serve` for one connection, called directly on a connection in memory, up to the connection that the
+route's listener gives out; without the goroutine that it starts for each, and without the system calls that its reads of
+a few bytes at a time would cost. Routes of both: gRPC, HTTP/1, anything.
+cmux has two matchers for gRPC, one that sends SETTINGS and one that is silent; the faster one is shown, for clients that
+wait the one that works. Both sides include what they free or leave to the garbage collector.
+
+![cmux ÷ oneport](benchmarks/verdict.svg)
+
+{table(head, rows)}
+"""
+
+
+# ---- routes --------------------------------------------------------------------------------------------------------------------
+
+
+def measure_routes(setting):
+    askers = {"rust": Asker([MICRO, "ask"])}
+    samples = {}
+    for name, *_ in flights():
+        cases = [("rust", f"one-route/{name}"), ("rust", f"hundred-routes/{name}")]
+        samples |= interleaved(setting, askers, cases, setting.rounds(31, 5), setting.rounds(10, 5))
+    end(askers)
+    return {"flights": list(flights()), "samples": samples}
+
+
+def report_routes(data, plots):
+    rows, chart = [], []
+    for name, *_ in data["flights"]:
+        one, hundred = (data["samples"][f"{kind}/{name}"]["wall"] for kind in ("one-route", "hundred-routes"))
+        ratio = ratios(hundred, one)
+        met = "met" if ratio.median <= 2 else "**short**"
+        rows.append([f"`{name}`", duration(statistics.median(one)), duration(statistics.median(hundred)), ratio.text(times), met])
+        chart.append((name, ratio, "a" if ratio.median <= 2 else "b"))
+    plots["routes"] = plot.bars(
+        "A hundred routes beside one", "times as long; median, line: quartiles", chart, lambda value: f"{times(value)} ×", (2, "goal: at most 2")
+    )
+    return f"""## A hundred routes
+The same life before one route that looks at what such a client says (host, SNI, or first bytes) and does not take it, and before a hundred that do not:
+twenty each by host, path, field, gRPC service and SNI. Goal: at most twice the time.
+
+![a hundred routes ÷ one](benchmarks/routes.svg)
+
+{table(["flight", "one", "hundred", "hundred ÷ one", "goal 2"], rows)}
+"""
+
+
+# ---- crawl ---------------------------------------------------------------------------------------------------------------------
+
+KINDS = {
+    "http1-fields": "HTTP/1, many fields",
+    "http1-line": "HTTP/1, one long line",
+    "http2-block": "HTTP/2, header block in CONTINUATIONs",
+    "tls-hello": "TLS ClientHello over records",
+}
+SIZES = [1024, 4096, 16384, 65536]
+
+
+def measure_crawl(setting):
+    askers = {"rust": Asker([MICRO, "ask"])}
+    samples = {}
+    for kind in KINDS:
+        cases = [("rust", f"crawl/{kind}/{size}") for size in SIZES]
+        samples |= interleaved(setting, askers, cases, setting.rounds(31, 5), setting.rounds(30, 10))
+    end(askers)
+    return {"samples": samples}
+
+
+def report_crawl(data, plots):
+    rows, chart = [], []
+    for kind, text in KINDS.items():
+        each = [[wall / size for wall in data["samples"][f"crawl/{kind}/{size}"]["wall"]] for size in SIZES]
+        growth = [ratios(larger, each[0]) for larger in each[1:]]
+        met = "met" if all(abs(spread.median - 1) <= 0.2 for spread in growth) else (
+            "met (it falls)" if all(spread.median <= 1.2 for spread in growth) else "**short**"
+        )
+        rows.append([text, *(f"{statistics.median(e):.2f} ns" for e in each), *(spread.text(times) for spread in growth), met])
+        chart += [(f"{text.split(',')[0]} {kind.split('-')[1]}, {size // 1024} KiB", Spread(e), "a") for size, e in zip(SIZES, each)] + [None]
+    plots["crawl"] = plot.bars("Openings byte by byte: time for a byte", "median, line: quartiles", chart, lambda value: f"{value:.1f} ns")
+    return f"""## Openings byte by byte
+Each byte is told to the machine by itself, up to a verdict at the last one. Goal: what a byte costs does not depend on how many came before,
+within 20 % from 1 KiB to 64 KiB.
+
+![time for a byte](benchmarks/crawl.svg)
+
+{table(["opening", "1 KiB", "4 KiB", "16 KiB", "64 KiB", "4 ÷ 1", "16 ÷ 1", "64 ÷ 1", "goal"], rows)}
+"""
+
+
+# ---- HPACK ---------------------------------------------------------------------------------------------------------------------
+
+
+def stories(setting):
+    """Makes the file of stories from the public suite, if it is there: whether it is."""
+    folder = os.environ.get("ONEPORT_HPACK_STORIES", ROOT.parent / "shared" / "hpack-stories")
+    try:
+        with gzip.open(f"{folder}/stories.jsonl.gz", "rt") as file:
+            blocks = [json.loads(line) for line in file]
+    except OSError as error:
+        setting.miss("HPACK: following blocks", f"no recordings of http2jp/hpack-test-case ({error}); see ONEPORT_HPACK_STORIES")
+        return False
+    # A size below what a block's own update says can not be told to every decoder.
+    lines = [f"{b['encoder']} {b['story']} {b['header_table_size'] or '-'} {b['wire']}" for b in blocks]
+    STORIES.write_text("\n".join(lines) + "\n")
+    return True
+
+
+def measure_hpack(setting):
+    files = [STORIES] if stories(setting) else []
+    names = [name for name in output([MICRO, "list", *files]).splitlines() if name.startswith("hpack-ours/")]
+    askers = with_askers(*files)
+    samples = {}
+    for name in names:
+        source = name.removeprefix("hpack-ours/")
+        cases = [("rust", name), ("rust", f"hpack-fluke/{source}"), ("go", f"hpack-xnet/{source}")]
+        is_story = source.rsplit("/", 1)[0].rsplit("-", 1)[-1].isdigit() and files
+        samples |= interleaved(setting, askers, cases, setting.rounds(9 if is_story else 21, 3), setting.rounds(3, 1))
+    end(askers)
+    return {"samples": samples, "sources": [name.removeprefix("hpack-ours/") for name in names]}
+
+
+def following(samples, whose, source):
+    """Round by round, what all blocks behind the first take."""
+    whole, first = (samples[f"hpack-{whose}/{source}/{part}"]["wall"] for part in ("whole", "first"))
+    return [max(a - b, 0.001) for a, b in zip(whole, first, strict=True)]
+
+
+def report_hpack(data, plots):
+    samples = data["samples"]
+    groups = {}
+    recorded = {name for name, *_ in flights()}
+    for source in data["sources"]:
+        story, part = source.rsplit("/", 1)
+        who = "flights" if story in recorded else story.rsplit("-", 1)[0]
+        if part == "first":
+            groups.setdefault((who, "first block"), []).append([samples[f"hpack-{w}/{source}"]["wall"] for w in ("ours", "fluke", "xnet")])
+        else:
+            groups.setdefault((who, "following"), []).append([following(samples, w, story) for w in ("ours", "fluke", "xnet")])
+    rows, chart = [], []
+    for (who, part), all_ in sorted(groups.items(), key=lambda item: (item[0][0] != "flights", item[0])):
+        fluke = [ratios(f, o).median for o, f, _ in all_]
+        xnet = [ratios(x, o).median for o, _, x in all_]
+        met = "met" if min(fluke + xnet) > 1 else "**short**"
+        rows.append([who, part, len(all_), Spread(fluke).text(times), times(min(fluke)), Spread(xnet).text(times), times(min(xnet)), met])
+        chart += [(f"{who}, {part}: fluke-hpack", Spread(fluke), "a"), ("x/net", Spread(xnet), "c")]
+    plots["hpack"] = plot.bars(
+        "HPACK decoding: others take this many times as long", "median of the stories, line: quartiles", chart, lambda value: f"{times(value)} ×", (1, "as fast")
+    )
+    head = ["written by", "blocks", "stories", "fluke-hpack ÷ ours", "least", "x/net ÷ ours", "least", "faster on each"]
+    return f"""## HPACK decoding
+Real blocks: the first one of each recorded HTTP/2 flight, and 310 stories by ten encoders (http2jp/hpack-test-case; each a connection of its
+own). "First block" has a new decoder, which is what a verdict needs; "following" is the rest of the story, with the table that came before. Every field
+is looked at, nothing is stored: fluke-hpack by its form with a callback, which copies least. Goal: faster on every block.
+
+The decoder inside of the crate h2 has no fair way in: it is private, `h2::Codec` (behind the feature `unstable`) reads frames and builds a
+`HeaderMap` around it, and the bridge for fuzzing decodes with a table of size 0. golang.org/x/net/http2/hpack, which cmux decodes with, is there instead.
+
+![others ÷ ours](benchmarks/hpack.svg)
+
+{table(head, rows)}
+"""

@@ -1,0 +1,148 @@
+"""Starting programs, and making sure that none outlives the driver."""
+
+import atexit
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCHES = ROOT / "benches"
+WORK = BENCHES / ".work"
+PROGRAMS = WORK / "rust" / "release"
+PEERS = WORK / "peers"
+TICK = os.sysconf("SC_CLK_TCK")
+
+LISTENING = re.compile(r"listening on (\S+)")
+
+
+class Failed(Exception):
+    """A program did not do what a measurement needs of it."""
+
+
+def raise_limits():
+    """As many files as the system lets us have: children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def on(cpu, argv):
+    """The program on one processor, if the machine has more than one to give out."""
+    cpus = sorted(os.sched_getaffinity(0))
+    if cpu is None or len(cpus) < 2 or not shutil.which("taskset"):
+        return argv
+    return ["taskset", "-c", str(cpus[cpu]), *argv]
+
+
+class Child:
+    """A program with pipes; the kernel kills it when the driver dies, `end_all` when it ends."""
+
+    def __init__(self, argv, cpu=None):
+        self.argv = [str(word) for word in argv]
+        self.process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *on(cpu, self.argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+        children.append(self)
+
+    def line(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Failed(f"{' '.join(self.argv)} ended: exit code {self.process.wait()}")
+        return line.strip()
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            try:
+                self.process.wait(2)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGKILL)
+                self.process.wait()
+        if self in children:
+            children.remove(self)
+
+    # A program may have processes of its own (nginx, sslh).
+    def family(self):
+        pids, all_ = [self.process.pid], []
+        while pids:
+            pid = pids.pop()
+            all_.append(pid)
+            try:
+                pids += map(int, pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            except OSError:
+                pass
+        return all_
+
+    def cpu_seconds(self):
+        """Processor time of it and its living children and of those that it has waited for."""
+        total = 0
+        for pid in self.family():
+            try:
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            total += sum(map(int, fields[11:15]))
+        return total / TICK
+
+    def rss(self):
+        """Bytes of memory that are resident, without what the kernel holds for its sockets."""
+        text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Rss:\s+(\d+) kB", text, re.M)[1]) * 1024
+
+
+class Server(Child):
+    """A child that says where it listens."""
+
+    def __init__(self, argv, cpu=None):
+        super().__init__(argv, cpu)
+        self.address = LISTENING.search(self.line())[1]
+        # Whatever else it prints must not fill the pipe.
+        threading.Thread(target=lambda: [None for _ in self.process.stdout], daemon=True).start()
+
+
+class Asker(Child):
+    """A child that takes samples on request: `micro ask`, `peers ask`."""
+
+    def ask(self, name, milliseconds):
+        """Nanoseconds of one run, by the wall clock and of processor time."""
+        self.say(f"{name} {milliseconds}")
+        wall, cpu, _ = self.line().split()
+        return float(wall), float(cpu)
+
+
+children = []
+
+
+@atexit.register
+def end_all():
+    for child in list(children):
+        child.end()
+
+
+def output(argv, cpu=None, within=600, env=None):
+    """What a program prints; an error if it fails."""
+    argv = [str(word) for word in argv]
+    done = subprocess.run(
+        ["setpriv", "--pdeathsig", "KILL", *on(cpu, argv)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=within,
+        env={**os.environ, **(env or {})},
+    )
+    if done.returncode:
+        raise Failed(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
+    return done.stdout

@@ -1,0 +1,216 @@
+"""The command as a proxy of layer 4, beside HAProxy, nginx and sslh."""
+
+import os
+import pathlib
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import time
+
+import plot
+from parts import table
+from processes import PROGRAMS, ROOT, WORK, Child, Failed, Server, output
+from stats import ratios, rounds_of, times
+
+LOAD = PROGRAMS / "load"
+ONEPORT = ROOT / "target" / "release" / "oneport"
+CONCURRENCY = 16
+GIB = 1 << 30
+
+HAPROXY = """global
+    maxconn 4000
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 1h
+    timeout server 1h
+    option clitcpka
+    option srvtcpka
+    {splice}
+frontend in
+    bind 127.0.0.1:{port}
+    default_backend out
+backend out
+    server one {backend}
+"""
+NGINX_STREAM = pathlib.Path("/usr/lib/nginx/modules/ngx_stream_module.so")
+NGINX = """load_module {module};
+daemon off;
+worker_processes 1;
+pid {work}/nginx.pid;
+error_log {work}/nginx.log;
+events {{ worker_connections 4096; }}
+stream {{
+    server {{
+        listen 127.0.0.1:{port} so_keepalive=on;
+        tcp_nodelay on;
+        proxy_socket_keepalive on;
+        proxy_pass {backend};
+    }}
+}}
+"""
+SSLH = """foreground: true;
+numeric: true;
+timeout: 2;
+listen: ( {{ host: "127.0.0.1"; port: "{port}"; keepalive: true; }} );
+protocols: ( {{ name: "http"; host: "{host}"; port: "{backend_port}"; keepalive: true; log_level: 0; }} );
+"""
+
+
+def which(program):
+    return shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin")
+
+
+def version(argv, pattern):
+    done = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.search(pattern, done.stdout + done.stderr)
+    return found[1] if found else "?"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Proxy(Child):
+    """A proxy that listens on a port that it was told."""
+
+    def __init__(self, argv, port):
+        super().__init__(argv, cpu=0)
+        self.address = f"127.0.0.1:{port}"
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self.end()
+        raise Failed(f"{argv[0]} does not listen")
+
+    def end(self):
+        # Workers first: they may outlive the one that started them.
+        for pid in reversed(self.family()):
+            try:
+                os.kill(pid, 15)
+            except ProcessLookupError:
+                pass
+        super().end()
+
+
+def proxies(setting, backend):
+    """By name: (a running proxy, version). The ones that are not here are said."""
+    folder = WORK / "proxy"
+    folder.mkdir(exist_ok=True)
+    host, backend_port = backend.split(":")
+    found = {}
+
+    def configured(name, text, **more):
+        file, port = folder / name, free_port()
+        file.write_text(text.format(port=port, backend=backend, work=folder, host=host, backend_port=backend_port, **more))
+        return file, port
+
+    port = free_port()
+    argv = [ONEPORT, "serve", "--listen", f"127.0.0.1:{port}", "--route", f"http1={backend}", "--route", f"any={backend}", "--log-level", "error"]
+    found["oneport"] = Proxy(argv, port), version([ONEPORT, "--version"], r"(\d[\d.]+)")
+    if program := which("haproxy"):
+        number = version([program, "-v"], r"version (\d[\w.]+)")
+        # Not `splice-auto`: it leaves to HAProxy whether it does.
+        for name, splice in (("HAProxy, splice", "option splice-request\n    option splice-response"), ("HAProxy", "")):
+            file, port = configured(name.replace(", ", "-") + ".cfg", HAPROXY, splice=splice)
+            found[name] = Proxy([program, "-db", "-f", file], port), number
+    else:
+        setting.miss("HAProxy", "not installed")
+    if (program := which("nginx")) and NGINX_STREAM.exists():
+        file, port = configured("nginx.conf", NGINX, module=NGINX_STREAM)
+        try:
+            found["nginx stream"] = Proxy([program, "-c", file, "-p", folder, "-e", folder / "nginx.log"], port), version([program, "-v"], r"nginx/(\S+)")
+        except Failed as error:
+            setting.miss("nginx stream", str(error))
+    else:
+        setting.miss("nginx stream", f"nginx or {NGINX_STREAM} is not installed")
+    for kind in ("sslh-select", "sslh-ev"):
+        if program := which(kind):
+            file, port = configured(f"{kind}.cfg", SSLH)
+            found[kind] = Proxy([program, "-F" + str(file)], port), version([program, "-V"], r"(\d+\.\d+\S*)")
+    if not any(name.startswith("sslh") for name in found):
+        setting.miss("sslh", "not installed")
+    return found
+
+
+def download(target, mebibytes, connections):
+    before = target.cpu_seconds()
+    size, seconds = map(float, output([LOAD, "download", target.address, mebibytes, connections], cpu=1).split())
+    return {"rate": size / GIB / seconds, "cpu": (target.cpu_seconds() - before) / (size / GIB)}
+
+
+def connect(target, milliseconds):
+    before = target.cpu_seconds()
+    done, failed, seconds = map(float, output([LOAD, "connections", "http1", target.address, milliseconds, CONCURRENCY], cpu=1).split())
+    return {"rate": done / seconds, "cpu": (target.cpu_seconds() - before) / max(done, 1), "failed": failed}
+
+
+def measure(setting):
+    backend = Server([LOAD, "backend"], cpu=1)
+    running = proxies(setting, backend.address)
+    targets = {"direct": backend} | {name: proxy for name, (proxy, _) in running.items()}
+    names = list(targets)
+    rounds = setting.rounds(11, 3)
+    size = setting.rounds(2048, 256)
+    for name in names:
+        download(targets[name], 128, 1)
+        connect(targets[name], 200)
+    results = {
+        "one": rounds_of(rounds, names, lambda name: download(targets[name], size, 1)),
+        "eight": rounds_of(rounds, names, lambda name: download(targets[name], size, 8)),
+        "connections": rounds_of(rounds, names, lambda name: connect(targets[name], setting.rounds(1500, 400))),
+    }
+    for proxy, _ in running.values():
+        proxy.end()
+    backend.end()
+    return {"results": results, "versions": {name: number for name, (_, number) in running.items()}}
+
+
+def report(data, plots):
+    results, names = data["results"], list(data["versions"])
+    ours = {kind: results[kind]["oneport"] for kind in results}
+
+    def against(kind, name, what):
+        """A peer's value as part of oneport's, round by round."""
+        return ratios([r[what] for r in results[kind][name]], [max(r[what], 1e-9) for r in ours[kind]])
+
+    rows = []
+    for name in ["direct", *names]:
+        row = [f"{name} {data['versions'].get(name, '')}".strip()]
+        for kind in ("one", "eight"):
+            row.append(f"{statistics.median(r['rate'] for r in results[kind][name]):.2f} GiB/s")
+            row.append("-" if name == "direct" else f"{statistics.median(r['cpu'] for r in results[kind][name]):.3f} s")
+            row.append("-" if name in ("direct", "oneport") else against(kind, name, "cpu").text(times))
+        row.append(f"{statistics.median(r['rate'] for r in results['connections'][name]):,.0f}/s")
+        row.append("-" if name == "direct" else f"{statistics.median(r['cpu'] for r in results['connections'][name]) * 1e6:.0f} µs")
+        row.append(f"{sum(r['failed'] for r in results['connections'][name]):.0f}")
+        rows.append(row)
+    peers = [name for name in names if name != "oneport"]
+    chart = [(f"{name}, {count}", against(kind, name, "cpu"), "c") for kind, count in (("one", "one connection"), ("eight", "eight")) for name in peers]
+    if peers:
+        plots["proxy"] = plot.bars(
+            "Processor time for a GiB: others as part of oneport's", "median, line: quartiles; below 1 the peer needs less", chart,
+            lambda value: f"{times(value)} ×", (1, "as oneport"),
+        )
+    head = [
+        "proxy", "one connection", "CPU per GiB", "÷ oneport", "eight", "CPU per GiB", "÷ oneport", "connections", "CPU each", "failed",
+    ]
+    return f"""## The command as a proxy
+`oneport serve` with two routes (HTTP/1, anything) between a client and a server on loopback, beside proxies of layer 4. HAProxy and nginx pass everything on without a
+look; sslh decides by the first bytes, as oneport does. One thread or process each, on one processor; client and server share the other one. The client
+lets the kernel throw the bytes away. Same TCP_NODELAY and keepalive, as far as they have options for it (sslh has none for TCP_NODELAY). Goal: CPU time for a GiB not above
+the best.
+
+![CPU per GiB](benchmarks/proxy.svg)
+
+{table(head, rows)}
+"""

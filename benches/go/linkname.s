@@ -1,0 +1,1 @@
+// Empty: a file of assembler lets micro.go declare a function whose body is elsewhere.

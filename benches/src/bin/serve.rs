@@ -1,0 +1,190 @@
+//! Servers that answer with a few bytes, alone on their port or behind oneport.
+//!
+//! ```text
+//! serve tokio|smol direct|oneport http1|h2c      hyper, a connection a task
+//! serve std direct|oneport http1                 a connection a thread
+//! ```
+//!
+//! Both forms of a server are the same code behind another source of connections. It prints `listening on ADDR` and ends with its
+//! standard input.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming as Body};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use oneport::matchers;
+use smol_hyper::rt::{FuturesIo, SmolExecutor};
+
+#[derive(Clone, Copy, PartialEq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+async fn hello(_: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from("hello\n")))
+}
+
+fn main() -> io::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let [runtime, mode @ ("direct" | "oneport"), version] = words[..] else {
+        panic!("usage: serve tokio|smol|std direct|oneport http1|h2c");
+    };
+    let version = if version == "h2c" { Version::Http2 } else { Version::Http1 };
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let behind = mode == "oneport";
+    println!("listening on {}", listener.local_addr()?);
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        std::process::exit(0);
+    });
+    match runtime {
+        "tokio" => tokio::runtime::Runtime::new()?.block_on(on_tokio(listener, behind, version)),
+        "smol" => {
+            let executor: Arc<smol::Executor<'static>> = Arc::default();
+            smol::block_on(executor.clone().run(on_smol(listener, behind, version, executor)))
+        }
+        "std" => on_std(listener, behind),
+        _ => panic!("no runtime {runtime}"),
+    }
+}
+
+// ---- tokio ---------------------------------------------------------------------------------------------------------------------
+
+async fn on_tokio(listener: TcpListener, behind: bool, version: Version) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    if !behind {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            spawn_on_tokio(stream, version);
+        }
+    }
+    let mut mux = oneport::tokio::Mux::new(listener);
+    let grpc = mux.route("grpc", matchers::grpc());
+    let old = mux.route("http1", matchers::http1());
+    let rest = mux.otherwise("rest");
+    for (mut incoming, version) in [(grpc, Version::Http2), (old, Version::Http1), (rest, Version::Http2)] {
+        tokio::spawn(async move {
+            while let Some(connection) = incoming.accept().await {
+                spawn_on_tokio(connection, version);
+            }
+        });
+    }
+    mux.serve().await;
+    Ok(())
+}
+
+fn spawn_on_tokio<T>(io: T, version: Version)
+where
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    // A client that goes away is no news.
+    tokio::spawn(async move {
+        let io = TokioIo::new(io);
+        let _ = match version {
+            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(hello)).await,
+            Version::Http2 => {
+                http2::Builder::new(TokioExecutor::new()).serve_connection(io, service_fn(hello)).await
+            }
+        };
+    });
+}
+
+// ---- smol ----------------------------------------------------------------------------------------------------------------------
+
+type Executor = Arc<smol::Executor<'static>>;
+
+async fn on_smol(
+    listener: TcpListener,
+    behind: bool,
+    version: Version,
+    executor: Executor,
+) -> io::Result<()> {
+    let listener = smol::Async::new(listener)?;
+    if !behind {
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.get_ref().set_nodelay(true)?;
+            spawn_on_smol(stream, version, &executor);
+        }
+    }
+    let mut mux = oneport::smol::Mux::new(listener);
+    let grpc = mux.route("grpc", matchers::grpc());
+    let old = mux.route("http1", matchers::http1());
+    let rest = mux.otherwise("rest");
+    for (mut incoming, version) in [(grpc, Version::Http2), (old, Version::Http1), (rest, Version::Http2)] {
+        let spawner = executor.clone();
+        let accepting = async move {
+            while let Some(connection) = incoming.accept().await {
+                spawn_on_smol(connection, version, &spawner);
+            }
+        };
+        executor.spawn(accepting).detach();
+    }
+    mux.serve().await;
+    Ok(())
+}
+
+fn spawn_on_smol<T>(io: T, version: Version, executor: &Executor)
+where
+    T: smol::io::AsyncRead + smol::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let spawner = executor.clone();
+    let serving = async move {
+        let io = FuturesIo::new(io);
+        let _ = match version {
+            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(hello)).await,
+            Version::Http2 => {
+                http2::Builder::new(SmolExecutor::new(spawner)).serve_connection(io, service_fn(hello)).await
+            }
+        };
+    };
+    executor.spawn(serving).detach();
+}
+
+// ---- std -----------------------------------------------------------------------------------------------------------------------
+
+fn on_std(listener: TcpListener, behind: bool) -> io::Result<()> {
+    if !behind {
+        loop {
+            let (stream, _) = listener.accept()?;
+            stream.set_nodelay(true)?;
+            thread::spawn(move || answer(stream));
+        }
+    }
+    let mut mux = oneport::std::Mux::new(listener);
+    drop(mux.route("grpc", matchers::grpc()));
+    let old = mux.route("http1", matchers::http1());
+    drop(mux.otherwise("rest"));
+    thread::spawn(move || {
+        for connection in old {
+            thread::spawn(move || answer::<oneport::std::Connection<TcpStream>>(connection));
+        }
+    });
+    mux.serve();
+    Ok(())
+}
+
+/// One request, one answer, the end.
+fn answer<T: Read + Write>(mut io: T) -> io::Result<()> {
+    let mut head = [0; 1_024];
+    let mut length = 0;
+    while !head[..length].ends_with(b"\r\n\r\n") {
+        match io.read(&mut head[length..])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => length += n,
+        }
+    }
+    io.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n")
+}
