@@ -17,6 +17,7 @@ mod suite;
 mod talker;
 mod tokio_only;
 mod tokio_peers;
+mod tokio_per_request;
 
 /// How long anything may take that is expected to happen. Long, since the machine may be busy; nothing that works waits for it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);

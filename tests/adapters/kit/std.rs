@@ -456,7 +456,8 @@ impl Write for Faulty {
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.faults.seen.vectored_writes.fetch_add(1, Ordering::Relaxed);
-        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let most = self.faults.writable(usize::MAX);
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
         self.write(&all)
     }
 

@@ -425,7 +425,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Faulty<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.faults.seen.vectored_writes.fetch_add(1, Ordering::Relaxed);
-        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let most = self.faults.writable(usize::MAX);
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
         self.poll_write(cx, &all)
     }
 
