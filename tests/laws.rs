@@ -5,6 +5,7 @@ mod exact_return;
 mod first_request;
 mod malformed;
 mod outcome;
+mod per_request;
 mod priority;
 mod progress;
 mod replay;

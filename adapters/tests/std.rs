@@ -106,6 +106,19 @@ fn a_read_that_waits_keeps_nobody_from_writing_and_asking() {
     assert_eq!(connection.owes(), Ok(()));
 }
 
+/// What the ledger holds back of an unfinished frame goes out in front of the end.
+#[test]
+fn the_end_of_a_stream_that_is_no_socket_comes_behind_everything() {
+    let (client, mut connection) = greeted();
+    connection.write_all(SETTINGS).unwrap();
+    connection.write_all(&DATA[..5]).unwrap();
+    connection.finish().unwrap();
+    let mut heard = Vec::new();
+    (&client).read_to_end(&mut heard).unwrap();
+    // Reconciled: the mux had said its own.
+    assert_eq!(heard[15..], DATA[..5]);
+}
+
 #[test]
 fn a_write_that_times_out_loses_and_repeats_nothing() {
     let (mut client, mut connection) = greeted();

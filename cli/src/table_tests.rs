@@ -96,7 +96,12 @@ fn warnings() {
 }
 
 #[test]
-fn per_request_is_refused_until_it_is_there() {
-    let message = error(Draft { per_request: true, ..draft(&["any=a:1"]) });
-    assert!(message.contains("not in this version yet"), "{message}");
+fn per_request_needs_no_warning() {
+    let environment = Environment { is_cloud_run: true, ..Environment::default() };
+    let table = ["host:a.example=a:1", "any=a:2"];
+    let warned = draft(&table).plan(&environment).unwrap();
+    assert_eq!(warned.warnings.len(), 2, "{:?}", warned.warnings);
+    let plan = Draft { per_request: true, ..draft(&table) }.plan(&environment).unwrap();
+    assert!(plan.per_request);
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }

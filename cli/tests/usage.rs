@@ -95,10 +95,6 @@ fn mistakes_in_arguments() {
         (&["check", "--route", "grpc=a:1", "--server-first", "b:1"], &["--server-first-after"]),
         (&["serve", "--route", "any=a:1", "--log-format", "xml"], &["'xml'", "text, json"]),
         (&["serve", "--route", "any=a:1", "--log-level", "trace"], &["'trace'", "error, warn, info, debug"]),
-        (
-            &["check", "--route", "any=a:1", "--per-request"],
-            &["per-request routing is not in this version yet"],
-        ),
         (&["check", "--config", "a.toml", "--route", "any=a:1"], &["cannot be used with"]),
         (&["check", "--config", "/nonexistent/a.toml"], &["can not read /nonexistent/a.toml: No such file"]),
         (&["explain", "--route", "any=a:1", "/nonexistent"], &["can not read /nonexistent: No such file"]),
@@ -132,7 +128,7 @@ fn mistakes_in_a_file() {
         ("syntax.toml", b"listen = [\n", &["syntax.toml:", "^"]),
         ("text.toml", b"listen = \"\xff\"\n", &[":1:11: this is no UTF-8"]),
         ("empty.toml", b"", &["oneport: no route"]),
-        ("mode.toml", b"per_request = true\n", &["not in this version yet"]),
+        ("mode.toml", b"per_request = \"yes\"\n", &[":1:15:", "true or false"]),
         (
             "reach.toml",
             b"[[route]]\nmatch = \"any\"\nbackend = \"a:1\"\n[[route]]\nmatch = \"ssh\"\nbackend = \"a:2\"\n",

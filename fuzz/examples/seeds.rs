@@ -41,6 +41,7 @@ fn main() -> std::io::Result<()> {
             "hpack_encoder" => hpack_encoder(),
             "http1" => http1(&flights),
             "client_hello" => client_hello(&flights),
+            "split" => split(),
             other => panic!("no seeds for {other}"),
         };
         for (name, bytes) in seeds {
@@ -391,4 +392,153 @@ fn client_hello(flights: &[(String, Vec<u8>)]) -> Seeds {
         }
     }
     seeds
+}
+
+/// Per-request routing: requests, responses, and what goes wrong between them. A mark's byte says who speaks next.
+fn split() -> Seeds {
+    const CLIENT: u8 = 0;
+    const FIRST: u8 = 1;
+    const SECOND: u8 = 2;
+    const END_OF_FIRST: u8 = 0xc1;
+    const RESET_OF_FIRST: u8 = 0xd1;
+    const LATER: u8 = 0xec;
+    const SHUTDOWN: u8 = 0xf0;
+    const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
+    const POST_A: &[u8] = b"\x83\x86\x44\x02/a\x41\x01a";
+    const CLOSED: &[u8] = b"\x82\x86\x44\x07/closed\x41\x01a";
+    const NOWHERE: &[u8] = b"\x82\x86\x44\x05/none\x41\x01a";
+    const GRPC: &[u8] = b"\x83\x86\x84\x41\x01a\x5f\x10application/grpc\x40\x02te\x08trailers";
+    const OK: &[u8] = b"\x88";
+    let end = flag::END_HEADERS | flag::END_STREAM;
+    let frame = |kind, flags, stream, payload: &[u8]| {
+        let mut bytes = Vec::new();
+        encode_frame(&mut bytes, kind, flags, stream, payload);
+        bytes
+    };
+    let head = |flags, stream, block| frame(Kind::HEADERS, flags, stream, block);
+    let script = |parts: &[(u8, Vec<u8>)]| {
+        let mut bytes = vec![0, 0];
+        for (mark, part) in parts {
+            then(&mut bytes, *mark);
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    };
+    let data = |flags, stream, payload: &[u8]| frame(Kind::DATA, flags, stream, payload);
+    let goaway = |last: u32| frame(Kind::GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat());
+    let settings = |id: u16, value: u32| {
+        let mut bytes = Vec::new();
+        encode_settings(&mut bytes, &[Setting { id: SettingId(id), value }]);
+        bytes
+    };
+    let seeds = [
+        (
+            "get",
+            script(&[(CLIENT, head(end, 1, GET)), (FIRST, [head(4, 1, OK), data(1, 1, b"hello")].concat())]),
+        ),
+        (
+            "two-backends",
+            script(&[
+                (CLIENT, [head(end, 1, GET), head(end, 3, GRPC)].concat()),
+                (FIRST, head(end, 1, OK)),
+                (SECOND, [head(4, 3, OK), head(end, 3, b"\x40\x0bgrpc-status\x010")].concat()),
+            ]),
+        ),
+        (
+            "upload",
+            script(&[
+                (CLIENT, [head(4, 1, POST_A), data(0, 1, &[7; 300]), data(1, 1, b"end")].concat()),
+                (FIRST, [frame(Kind::WINDOW_UPDATE, 0, 1, &[0, 0, 1, 0]), head(end, 1, OK)].concat()),
+            ]),
+        ),
+        (
+            "trailers",
+            script(&[(
+                CLIENT,
+                [head(4, 1, POST_A), data(0, 1, b"x"), head(end, 1, b"\x40\x01x\x01y")].concat(),
+            )]),
+        ),
+        (
+            "refusals",
+            script(&[(CLIENT, [head(end, 1, CLOSED), head(end, 3, NOWHERE), head(end, 5, GRPC)].concat())]),
+        ),
+        (
+            "goaway",
+            script(&[
+                (CLIENT, [head(end, 1, GET), head(end, 3, GET)].concat()),
+                (FIRST, goaway(1)),
+                (SECOND, head(end, 3, OK)),
+            ]),
+        ),
+        (
+            "backend-ends",
+            script(&[(CLIENT, head(end, 1, GET)), (END_OF_FIRST, Vec::new()), (CLIENT, head(end, 3, GET))]),
+        ),
+        (
+            "backend-resets",
+            script(&[(CLIENT, head(end, 1, GET)), (FIRST, head(4, 1, OK)), (RESET_OF_FIRST, Vec::new())]),
+        ),
+        (
+            "backend-speaks-http1",
+            script(&[(CLIENT, head(end, 1, GET)), (FIRST, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())]),
+        ),
+        (
+            "drain",
+            script(&[
+                (CLIENT, head(end, 1, GET)),
+                (SHUTDOWN, Vec::new()),
+                (FIRST, head(end, 1, OK)),
+                (LATER, Vec::new()),
+            ]),
+        ),
+        ("late", script(&[(CLIENT, head(end, 1, GET)), (LATER, Vec::new()), (LATER, Vec::new())])),
+        (
+            "table-sizes",
+            script(&[
+                (CLIENT, [settings(1, 0), head(end, 1, GET)].concat()),
+                (FIRST, [settings(1, 0), settings(1, 100), head(end, 1, OK)].concat()),
+                (CLIENT, head(end, 3, GET)),
+            ]),
+        ),
+        (
+            "windows",
+            script(&[
+                (CLIENT, [settings(4, 5), head(end, 1, GET)].concat()),
+                (FIRST, [head(4, 1, OK), data(1, 1, b"hello world")].concat()),
+                (CLIENT, settings(4, 0)),
+                (CLIENT, settings(4, 100)),
+            ]),
+        ),
+        (
+            "resets",
+            script(&[(
+                CLIENT,
+                (0..20)
+                    .flat_map(|n| {
+                        [head(end, 2 * n + 1, GET), frame(Kind::RST_STREAM, 0, 2 * n + 1, &[0, 0, 0, 8])]
+                            .concat()
+                    })
+                    .collect(),
+            )]),
+        ),
+        (
+            "split-block",
+            script(&[(
+                CLIENT,
+                [
+                    head(flag::END_STREAM, 1, &GET[..2]),
+                    frame(Kind::CONTINUATION, flag::END_HEADERS, 1, &GET[2..]),
+                ]
+                .concat(),
+            )]),
+        ),
+        (
+            "smuggling",
+            script(&[(
+                CLIENT,
+                [head(4, 1, b"\x83\x86\x84\x41\x01a\x5c\x015"), data(1, 1, b"123456")].concat(),
+            )]),
+        ),
+    ];
+    seeds.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect()
 }

@@ -10,12 +10,14 @@ mod ledgers;
 mod machine;
 mod parsers;
 mod script;
+mod split;
 
 pub use hpack::{hpack_decoder, hpack_encoder};
 pub use ledgers::{backend_ledger, client_ledger};
 pub use machine::machine;
 pub use parsers::{client_hello, http1};
 pub use script::MARK;
+pub use split::split;
 
 /// A target: its body, and the name of it and of its folder of inputs.
 pub type Target = (&'static str, fn(&[u8]));
@@ -29,4 +31,5 @@ pub const TARGETS: &[Target] = &[
     ("hpack_encoder", hpack_encoder),
     ("http1", http1),
     ("machine", machine),
+    ("split", split),
 ];

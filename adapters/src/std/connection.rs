@@ -115,6 +115,17 @@ impl<T: Io> Connection<T> {
     }
 }
 
+impl<T: Io> Connection<T> {
+    /// Ends the write side: what was written goes out, and the end behind it. For a stream that is no socket; a socket's clones and
+    /// sides have [`shutdown`](Self::shutdown).
+    ///
+    /// # Errors
+    /// As the inner stream's.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.halves.finish(&mut self.io)
+    }
+}
+
 impl<T: Socket> Connection<T>
 where
     for<'a> &'a T: Read + Write,

@@ -158,6 +158,17 @@ impl Halves {
         io.flush()
     }
 
+    /// Ends the write side, behind what the ledger held back of the backend's bytes.
+    pub(super) fn finish<S: Io>(&self, io: &mut Source<S>) -> io::Result<()> {
+        if !self.writes.is_direct() {
+            let mut outbound = self.writes.lock();
+            outbound.finish();
+            push(&mut outbound, io)?;
+        }
+        io.flush()?;
+        io.shutdown(Shutdown::Write)
+    }
+
     /// Ends one side or both. What the ledger held back of the backend's bytes goes out before the end of its side; if another
     /// clone is stuck in a write, that is what shutting down is to end, so nobody waits for it.
     pub(super) fn shutdown<S: Io>(

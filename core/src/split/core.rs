@@ -219,8 +219,10 @@ impl<R> Core<R> {
     pub(super) fn fail_link(&mut self, id: BackendId, how: Option<ConnectionEnd>) {
         let Some(at) = self.links.iter().position(|link| link.id == id) else { return };
         let link = self.links.remove(at);
+        // What was not asked for yet is not there to be closed.
+        let was_asked_for = !self.connects.contains(&id);
         self.connects.retain(|connect| *connect != id);
-        if let Some(how) = how {
+        if let Some(how) = how.filter(|_| was_asked_for) {
             self.closes.push_back((Side::Backend(id), how));
         }
         if let Some(outlet) = self.outlets.get_mut(link.outlet) {
@@ -273,8 +275,8 @@ impl<R> Core<R> {
         }
         self.held_fields = 0;
         self.replay_held = 0;
-        self.connects.clear();
-        for link in self.links.drain(..) {
+        let not_asked_for = std::mem::take(&mut self.connects);
+        for link in self.links.drain(..).filter(|link| !not_asked_for.contains(&link.id)) {
             let how = if link.active > 0 { ConnectionEnd::Cut } else { ConnectionEnd::Clean };
             self.closes.push_back((Side::Backend(link.id), how));
         }
