@@ -14,8 +14,10 @@ mod frames;
 mod kit;
 mod port;
 mod suite;
+mod talker;
 mod tokio_only;
 mod tokio_peers;
+mod tokio_per_request;
 
 /// How long anything may take that is expected to happen. Long, since the machine may be busy; nothing that works waits for it.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
@@ -52,6 +54,11 @@ macro_rules! suite {
                 server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
                 every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
             outcomes: each_connection_has_exactly_one, counters_can_be_asked_at_any_time;
+            per_request: two_routes_share_a_connection, a_share_tells_about_itself, halves_of_a_share,
+                an_upload_waits_for_its_server, a_download_waits_for_its_client, bodies_both_ways_at_once,
+                a_share_that_hangs_is_alone, a_server_that_stops_reading_is_alone, every_cut_of_the_clients_stream,
+                other_protocols_are_routed_as_before, openings_have_their_deadlines, a_stream_from_elsewhere_is_split,
+                a_broken_client_gets_a_goaway, everybody_is_greeted_at_once;
             refusals: a_refusal_reaches_a_client_that_still_sends, a_head_that_is_too_large_is_answered,
                 lingering_ends_after_its_time, lingering_ends_after_its_bytes,
                 refusals_in_progress_are_bounded, a_refused_client_need_not_read,
@@ -61,6 +68,10 @@ macro_rules! suite {
                 what_waits_for_a_server_takes_no_room_from_others, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
                 what_follows_the_verdict_waits_in_the_kernel;
+            shares: a_dropped_incoming_answers_its_requests, a_full_backlog_answers_at_the_deadline, a_share_can_be_refused,
+                a_server_that_goes_takes_only_its_requests, a_server_may_leave_in_words, servers_hear_how_their_client_goes,
+                a_client_may_leave_in_words, a_shutdown_drains, a_drain_has_a_deadline, beyond_the_bound_the_idle_go_first,
+                beyond_the_bound_the_busy_are_drained, many_clients_come_and_go;
         }
     };
 }
@@ -78,8 +89,22 @@ macro_rules! behaviours {
     };
 }
 
+/// What only adapters have whose connections are not blocking.
+macro_rules! suite_of_tasks {
+    ($runtime:ident) => {
+        behaviours! { $runtime
+            per_request: a_server_elsewhere_is_bridged;
+        }
+    };
+}
+
 mod on {
     suite!(smol);
     suite!(std);
     suite!(tokio);
+
+    mod tasks {
+        suite_of_tasks!(smol);
+        suite_of_tasks!(tokio);
+    }
 }

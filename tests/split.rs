@@ -6,4 +6,4 @@ mod hostile;
 mod laws;
 mod rig;
 mod stories;
-mod strict;
+pub(crate) mod strict;

@@ -11,7 +11,7 @@ mod driver;
 mod hop;
 mod link;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use ask::Asked;
 pub(crate) use bridge::bridge;

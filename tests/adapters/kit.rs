@@ -16,7 +16,10 @@ use ::std::sync::Arc;
 use ::std::time::{Duration, Instant};
 
 use oneport::tokio::StillOwed;
-use oneport::{Address, Addresses, Config, Counters, Facts, Limits, Matcher, Reason, Report, Undecided, Why};
+use oneport::{
+    Address, Addresses, BridgeEnd, Config, Counters, Facts, Limits, Matcher, Reason, Report, SplitConfig,
+    Undecided, Why,
+};
 
 /// Opens muxes on one runtime.
 pub(super) trait Kit {
@@ -28,6 +31,8 @@ pub(super) trait Kit {
 pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) limits: Limits,
+    /// Whether requests are routed one by one, with these bounds.
+    pub(super) split: Option<SplitConfig>,
     pub(super) routes: Vec<(&'static str, Leads)>,
     pub(super) source: Source,
     pub(super) hook: Box<dyn Fn(&Report<'_>) + Send + Sync>,
@@ -49,7 +54,8 @@ pub(super) enum Source {
     Unix(PathBuf),
     /// [`Control::connect`] alone, without faults: the generic entry of the mux itself.
     Handed,
-    /// [`Control::connect`] alone, with faults.
+    /// [`Control::connect`] alone, with faults. Where requests are routed one by one, std has none: there, its connections are
+    /// those of smol.
     Pairs,
 }
 
@@ -94,6 +100,9 @@ pub(super) trait Route: Send {
     fn refuse(&mut self, reason: Reason);
     /// Takes the next connection and drops it undecided.
     fn forget(&mut self);
+    /// Takes the next connection, a share, for a server at the other end of this socket; returns what waits for its end. Not on
+    /// std.
+    fn bridge(&mut self, server: UnixStream) -> Box<dyn FnOnce() -> BridgeEnd>;
     fn local_address(&mut self) -> Address;
 }
 
@@ -146,6 +155,7 @@ pub(super) enum Owes {
     BackendSettings,
     ClientAck,
     Replay(usize),
+    Shared,
 }
 
 impl From<StillOwed> for Owes {
@@ -154,6 +164,7 @@ impl From<StillOwed> for Owes {
             StillOwed::BackendSettings => Self::BackendSettings,
             StillOwed::ClientAck => Self::ClientAck,
             StillOwed::Replay(bytes) => Self::Replay(bytes),
+            StillOwed::Shared => Self::Shared,
             other => panic!("a new reason: {other}"),
         }
     }

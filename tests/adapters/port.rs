@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use oneport::matchers::{grpc, http1, http2, ssh, tls};
-use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome};
+use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome, SplitConfig};
 
 use super::client::Client;
 use super::kit::{AcceptLog, Control, Faults, Kit, Leads, Route, Served, Setup, Source};
@@ -100,6 +100,7 @@ impl Plan {
         let setup = Setup {
             config,
             limits: Limits::default(),
+            split: None,
             routes: Vec::new(),
             source,
             hook: Box::new(move |report| {
@@ -151,6 +152,17 @@ impl Plan {
 
     pub(super) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.0.limits);
+        self
+    }
+
+    /// Routes requests one by one.
+    pub(super) fn per_request(self) -> Self {
+        self.split(|_| ())
+    }
+
+    /// Routes requests one by one, with bounds that are changed like this.
+    pub(super) fn split(mut self, change: impl FnOnce(&mut SplitConfig)) -> Self {
+        change(self.0.split.get_or_insert_with(SplitConfig::default));
         self
     }
 

@@ -5,8 +5,10 @@ pub(super) mod greeted;
 pub(super) mod listener;
 pub(super) mod openings;
 pub(super) mod outcomes;
+pub(super) mod per_request;
 pub(super) mod refusals;
 pub(super) mod routes;
+pub(super) mod shares;
 
 use super::eventually;
 use super::port::Port;

@@ -22,7 +22,7 @@ use tonic_health::pb::HealthCheckRequest;
 
 use super::PATIENCE;
 
-fn runtime() -> Runtime {
+pub(super) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
@@ -42,7 +42,7 @@ async fn tonic_and_axum(patience: Duration) -> (SocketAddr, Handle<TcpStream>) {
     (address, handle)
 }
 
-async fn serve_tonic(calls: Incoming<TcpStream>) {
+pub(super) async fn serve_tonic(calls: Incoming<TcpStream>) {
     let (_reporter, health) = tonic_health::server::health_reporter();
     // The answer says who asked.
     let tells_peer = |mut request: tonic::Request<()>| {
@@ -61,7 +61,7 @@ async fn serve_tonic(calls: Incoming<TcpStream>) {
         .expect("it serves");
 }
 
-async fn serve_axum(requests: Incoming<TcpStream>) {
+pub(super) async fn serve_axum(requests: Incoming<TcpStream>) {
     let app = axum::Router::new()
         .route(
             "/",
@@ -72,7 +72,7 @@ async fn serve_axum(requests: Incoming<TcpStream>) {
     axum::serve(requests, app).await.expect("it serves");
 }
 
-async fn h2(address: SocketAddr) -> (h2::client::SendRequest<Bytes>, SocketAddr) {
+pub(super) async fn h2(address: SocketAddr) -> (h2::client::SendRequest<Bytes>, SocketAddr) {
     let stream = TcpStream::connect(address).await.expect("it listens");
     stream.set_nodelay(true).expect("a socket");
     let local = stream.local_addr().expect("an address");
@@ -82,7 +82,7 @@ async fn h2(address: SocketAddr) -> (h2::client::SendRequest<Bytes>, SocketAddr)
 }
 
 /// Sends a request with this body, and reads the answer.
-async fn ask(
+pub(super) async fn ask(
     client: &mut h2::client::SendRequest<Bytes>,
     request: Request<()>,
     body: Bytes,
@@ -112,7 +112,7 @@ async fn ask(
     timeout(PATIENCE, async { tokio::join!(upload, download).1 }).await.expect("in time")
 }
 
-fn request(method: &str, path: &str) -> Request<()> {
+pub(super) fn request(method: &str, path: &str) -> Request<()> {
     Request::builder().method(method).uri(format!("http://a.example{path}")).body(()).expect("a request")
 }
 

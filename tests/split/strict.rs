@@ -10,7 +10,7 @@ use oneport_core::wire::settings::{encode_settings, encode_settings_ack, entries
 
 /// A piece of a message as the receiver understands it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     Head(Vec<(String, String)>),
     Data(Vec<u8>),
     End,
@@ -18,11 +18,11 @@ pub(super) enum Word {
 }
 
 /// What a test peer sends and the machine must pass on as it is.
-pub(super) fn head(fields: &[(&str, &str)]) -> Word {
+pub(crate) fn head(fields: &[(&str, &str)]) -> Word {
     Word::Head(fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect())
 }
 
-pub(super) fn data(bytes: impl AsRef<[u8]>) -> Word {
+pub(crate) fn data(bytes: impl AsRef<[u8]>) -> Word {
     Word::Data(bytes.as_ref().to_vec())
 }
 
@@ -46,7 +46,7 @@ impl Stream {
 }
 
 #[derive(Debug)]
-pub(super) struct Strict {
+pub(crate) struct Strict {
     is_client: bool,
     input: Vec<u8>,
     preface_left: usize,
@@ -54,7 +54,7 @@ pub(super) struct Strict {
     decoder: Decoder,
     encoder: Encoder,
     /// What goes to the machine.
-    pub(super) out: Vec<u8>,
+    pub(crate) out: Vec<u8>,
     streams: BTreeMap<u32, Stream>,
     highest: u32,
     has_settings: bool,
@@ -66,31 +66,31 @@ pub(super) struct Strict {
     send_window: i64,
     max_streams: u32,
     /// The machine's MAX_CONCURRENT_STREAMS.
-    pub(super) allowed_streams: u32,
+    pub(crate) allowed_streams: u32,
     /// Whether windows are given back as they are used.
-    pub(super) auto_credit: bool,
+    pub(crate) auto_credit: bool,
     /// Whether the test sends frames behind the back of this peer, so that answers to them are no surprise.
-    pub(super) is_raw: bool,
-    pub(super) goaways: Vec<(u32, u32)>,
-    pub(super) pings: Vec<[u8; 8]>,
-    pub(super) ping_acks: Vec<[u8; 8]>,
-    pub(super) settings: Vec<Setting>,
-    pub(super) priority_updates: Vec<u32>,
+    pub(crate) is_raw: bool,
+    pub(crate) goaways: Vec<(u32, u32)>,
+    pub(crate) pings: Vec<[u8; 8]>,
+    pub(crate) ping_acks: Vec<[u8; 8]>,
+    pub(crate) settings: Vec<Setting>,
+    pub(crate) priority_updates: Vec<u32>,
     /// Bytes of everything that the machine has written.
-    pub(super) received: usize,
-    pub(super) frames: usize,
+    pub(crate) received: usize,
+    pub(crate) frames: usize,
 }
 
 const DEFAULT_WINDOW: u32 = 65_535;
 
 impl Strict {
-    pub(super) fn client() -> Self {
+    pub(crate) fn client() -> Self {
         let mut new = Self::new(true);
         new.out.extend_from_slice(PREFACE);
         new
     }
 
-    pub(super) fn backend() -> Self {
+    pub(crate) fn backend() -> Self {
         Self::new(false)
     }
 
@@ -126,7 +126,7 @@ impl Strict {
     }
 
     /// Sends SETTINGS; what they say holds from the machine's acknowledgement on.
-    pub(super) fn say_settings(&mut self, window: u32, table: usize, streams: Option<u32>, more: &[Setting]) {
+    pub(crate) fn say_settings(&mut self, window: u32, table: usize, streams: Option<u32>, more: &[Setting]) {
         let mut all = vec![
             Setting { id: SettingId::INITIAL_WINDOW_SIZE, value: window },
             Setting { id: SettingId::HEADER_TABLE_SIZE, value: table as u32 },
@@ -137,12 +137,12 @@ impl Strict {
         self.unacknowledged.push_back((window, table, streams.unwrap_or(u32::MAX)));
     }
 
-    pub(super) fn say_plain_settings(&mut self) {
+    pub(crate) fn say_plain_settings(&mut self) {
         self.say_settings(DEFAULT_WINDOW, 4_096, None, &[]);
     }
 
     /// Sends a header list, of a new stream if the client has not opened it; in several frames if it is long or `cut`.
-    pub(super) fn say_head(&mut self, id: u32, fields: &[(&str, &str)], ends: bool, cut: Option<usize>) {
+    pub(crate) fn say_head(&mut self, id: u32, fields: &[(&str, &str)], ends: bool, cut: Option<usize>) {
         let fields = fields.iter().map(|(name, value)| Field {
             name: name.as_bytes(),
             value: value.as_bytes(),
@@ -174,13 +174,13 @@ impl Strict {
     }
 
     /// How much of this may be sent now.
-    pub(super) fn sendable(&self, id: u32) -> usize {
+    pub(crate) fn sendable(&self, id: u32) -> usize {
         let stream = self.streams.get(&id).map_or(0, |stream| stream.send_window);
         usize::try_from(stream.min(self.send_window)).unwrap_or(0)
     }
 
     /// Sends one DATA frame, which must fit the windows.
-    pub(super) fn say_data(&mut self, id: u32, bytes: &[u8], ends: bool, padding: Option<u8>) {
+    pub(crate) fn say_data(&mut self, id: u32, bytes: &[u8], ends: bool, padding: Option<u8>) {
         let mut payload = Vec::new();
         payload.extend(padding);
         payload.extend_from_slice(bytes);
@@ -196,22 +196,22 @@ impl Strict {
         assert!(is_within || payload.is_empty(), "the test sends more than it may");
     }
 
-    pub(super) fn say_reset(&mut self, id: u32, code: u32) {
+    pub(crate) fn say_reset(&mut self, id: u32, code: u32) {
         encode_frame(&mut self.out, Kind::RST_STREAM, 0, id, &code.to_be_bytes());
         self.stream(id).we_reset = true;
     }
 
-    pub(super) fn say_goaway(&mut self, last: u32, code: u32) {
+    pub(crate) fn say_goaway(&mut self, last: u32, code: u32) {
         let payload = [last.to_be_bytes(), code.to_be_bytes()].concat();
         encode_frame(&mut self.out, Kind::GOAWAY, 0, 0, &payload);
     }
 
-    pub(super) fn say_ping(&mut self, opaque: [u8; 8]) {
+    pub(crate) fn say_ping(&mut self, opaque: [u8; 8]) {
         encode_frame(&mut self.out, Kind::PING, 0, 0, &opaque);
     }
 
     /// Gives the machine more window, for a stream or (0) the connection.
-    pub(super) fn grant(&mut self, id: u32, increment: u32) {
+    pub(crate) fn grant(&mut self, id: u32, increment: u32) {
         encode_frame(&mut self.out, Kind::WINDOW_UPDATE, 0, id, &increment.to_be_bytes());
         match id {
             0 => self.recv_window += i64::from(increment),
@@ -220,7 +220,7 @@ impl Strict {
     }
 
     /// Gives the machine this much more of every window, up to a bound.
-    pub(super) fn grant_all(&mut self, increment: u32) {
+    pub(crate) fn grant_all(&mut self, increment: u32) {
         let is_small = |window: i64| window < 1 << 24;
         if is_small(self.recv_window) {
             self.grant(0, increment);
@@ -233,24 +233,24 @@ impl Strict {
     }
 
     /// What the machine has said on a stream.
-    pub(super) fn words(&self, id: u32) -> &[Word] {
+    pub(crate) fn words(&self, id: u32) -> &[Word] {
         self.streams.get(&id).map_or(&[], |stream| &stream.words)
     }
 
-    pub(super) fn ids(&self) -> Vec<u32> {
+    pub(crate) fn ids(&self) -> Vec<u32> {
         self.streams.keys().copied().collect()
     }
 
     /// Streams that neither side has done with.
-    pub(super) fn open_streams(&self) -> usize {
+    pub(crate) fn open_streams(&self) -> usize {
         self.streams.values().filter(|stream| stream.is_open()).count()
     }
 
-    pub(super) fn has_ended(&self, id: u32) -> bool {
+    pub(crate) fn has_ended(&self, id: u32) -> bool {
         self.streams.get(&id).is_some_and(|stream| stream.is_over)
     }
 
-    pub(super) fn content(&self, id: u32) -> Vec<u8> {
+    pub(crate) fn content(&self, id: u32) -> Vec<u8> {
         let words = self.words(id).iter();
         words.flat_map(|word| if let Word::Data(data) = word { data.clone() } else { Vec::new() }).collect()
     }
@@ -274,7 +274,7 @@ impl Strict {
     }
 
     /// Takes what the machine has written.
-    pub(super) fn receive(&mut self, bytes: &[u8]) {
+    pub(crate) fn receive(&mut self, bytes: &[u8]) {
         self.received += bytes.len();
         self.input.extend_from_slice(bytes);
         let preface = self.preface_left.min(self.input.len());

@@ -47,7 +47,7 @@ impl Task {
 }
 
 /// A batch as the machine makes them, and its bytes: the first words to a client.
-fn words() -> (Batch, Vec<u8>) {
+pub(crate) fn words() -> (Batch, Vec<u8>) {
     let routes = Arc::new(Routes::new().otherwise(0));
     let mut machine = SplitMachine::new(routes, Arc::new(SplitConfig::default()), Instant::now());
     let Output::Write { batch, .. } = machine.poll_output() else { panic!("it speaks first") };

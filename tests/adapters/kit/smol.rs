@@ -17,7 +17,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use oneport::smol::{
     Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, Socket, StreamListener,
 };
-use oneport::{Address, Addresses, Counters, Reason, Undecided};
+use oneport::{Address, Addresses, BridgeEnd, Counters, Reason, SplitConfig, Undecided};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 use socket2::SockRef;
@@ -30,20 +30,20 @@ pub(crate) struct Kit;
 
 impl super::Kit for Kit {
     fn open(&self, setup: Setup) -> Opened {
-        let Setup { config, limits, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hook } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let inner = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
                 let listener = Flaky { inner, errors: errors.into(), calls };
-                serve(Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _, _| Err(io))
             }
             Source::Unix(path) => {
                 let listener = Async::<UnixListener>::bind(path).expect("a path");
-                serve(Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _, _| Err(io))
             }
             Source::Handed | Source::Pairs => {
                 let listener = StreamListener::new(Never, Address::Unknown);
-                serve(Mux::with_bounds(listener, config, limits), routes, hook, connect)
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, connect)
             }
         }
     }
@@ -62,11 +62,15 @@ type Connect<T> = fn(&Handle<T>, UnixStream, Faults, Addresses) -> Result<(), Un
 
 fn serve<L: Listener<Io: Inner>>(
     mut mux: Mux<L>,
+    split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
     hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
     connect: Connect<L::Io>,
 ) -> Opened {
     mux.on_outcome(hook);
+    if let Some(split) = split {
+        mux.per_request_with(split);
+    }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
     for (name, leads) in routes {
         let incoming = match leads {
@@ -160,6 +164,12 @@ impl<T: Io + Inner> Route for RouteFace<T> {
 
     fn forget(&mut self) {
         drop(self.arrival());
+    }
+
+    fn bridge(&mut self, server: UnixStream) -> Box<dyn FnOnce() -> BridgeEnd> {
+        let backend = Socket::new(server).expect("a socket");
+        let Ok(bridge) = self.arrival().bridge(backend) else { panic!("not a share") };
+        Box::new(move || wait(bridge).expect("it ends"))
     }
 
     fn local_address(&mut self) -> Address {
@@ -379,7 +389,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Faulty<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.faults.seen.vectored_writes.fetch_add(1, Ordering::Relaxed);
-        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let most = self.faults.writable(usize::MAX);
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
         self.poll_write(cx, &all)
     }
 

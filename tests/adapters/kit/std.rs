@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use oneport::smol;
 use oneport::std::{Arrival, Connection, Handle, Incoming, Io, Listener, Mux, Router, Socket};
-use oneport::{Address, Addresses, Counters, Reason, Undecided};
+use oneport::{Address, Addresses, BridgeEnd, Config, Counters, Limits, Reason, SplitConfig, Undecided};
 use socket2::SockRef;
 
 use super::smol::Flaky;
@@ -27,52 +27,64 @@ pub(crate) struct Kit;
 
 impl super::Kit for Kit {
     fn open(&self, setup: Setup) -> Opened {
-        let Setup { config, limits, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hook } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let inner = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
                 let listener = FlakyTcp { inner, errors, calls };
-                serve(Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _| Err(io))
             }
             Source::Unix(path) => {
                 let listener = UnixListener::bind(path).expect("a path");
-                serve(Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _| Err(io))
             }
-            Source::Handed => {
+            Source::Pairs if split.is_none() => route(config, limits, routes, hook),
+            Source::Handed | Source::Pairs => {
                 let connect = |handle: &Handle<_>, end, addresses| handle.connect(end, addresses);
-                serve(Mux::with_bounds(Never, config, limits), routes, hook, connect)
-            }
-            Source::Pairs => {
-                let mut router = Router::with_bounds(config, limits).on_outcome(hook);
-                let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
-                let mut queues = BTreeMap::new();
-                for (name, leads) in routes {
-                    router = match leads {
-                        Leads::Match(matcher) => router.route(name, matcher),
-                        Leads::OnTimeout => router.on_timeout(name),
-                        Leads::Otherwise => router.otherwise(name),
-                        Leads::ServerFirst(after) => router.server_first(name, after),
-                    };
-                    let (sender, receiver) = channel();
-                    queues.insert(name, sender);
-                    faces.insert(name, Box::new(RouterFace(receiver)));
-                }
-                let control = RouterControl { router: router.build(), queues };
-                Opened { address: Address::Unknown, routes: faces, control: Box::new(control) }
+                serve(Mux::with_bounds(Never, config, limits), split, routes, hook, connect)
             }
         }
     }
+}
+
+/// A router: what has faults is no socket that could be polled.
+fn route(
+    config: Config,
+    limits: Limits,
+    routes: Vec<(&'static str, Leads)>,
+    hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
+) -> Opened {
+    let mut router = Router::with_bounds(config, limits).on_outcome(hook);
+    let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
+    let mut queues = BTreeMap::new();
+    for (name, leads) in routes {
+        router = match leads {
+            Leads::Match(matcher) => router.route(name, matcher),
+            Leads::OnTimeout => router.on_timeout(name),
+            Leads::Otherwise => router.otherwise(name),
+            Leads::ServerFirst(after) => router.server_first(name, after),
+        };
+        let (sender, receiver) = channel();
+        queues.insert(name, sender);
+        faces.insert(name, Box::new(RouterFace(receiver)));
+    }
+    let control = RouterControl { router: router.build(), queues };
+    Opened { address: Address::Unknown, routes: faces, control: Box::new(control) }
 }
 
 type Connect<T> = fn(&Handle<T>, UnixStream, Addresses) -> Result<(), UnixStream>;
 
 fn serve<L: Listener<Io: Twin>>(
     mut mux: Mux<L>,
+    split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
     hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
     connect: Connect<L::Io>,
 ) -> Opened {
     mux.on_outcome(hook);
+    if let Some(split) = split {
+        mux.per_request_with(split);
+    }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
     for (name, leads) in routes {
         let incoming = match leads {
@@ -161,6 +173,10 @@ impl<T: Socket + Twin> Route for RouteFace<T> {
         drop(self.arrival().expect("not the end"));
     }
 
+    fn bridge(&mut self, _: UnixStream) -> Box<dyn FnOnce() -> BridgeEnd> {
+        panic!("blocking sockets can not be bridged");
+    }
+
     fn local_address(&mut self) -> Address {
         self.0.lock().expect("no panic under it").local_address().clone()
     }
@@ -215,6 +231,10 @@ impl Route for RouterFace {
 
     fn forget(&mut self) {
         panic!("a router's connection is taken");
+    }
+
+    fn bridge(&mut self, _: UnixStream) -> Box<dyn FnOnce() -> BridgeEnd> {
+        panic!("blocking sockets can not be bridged");
     }
 
     fn local_address(&mut self) -> Address {
@@ -436,7 +456,8 @@ impl Write for Faulty {
 
     fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.faults.seen.vectored_writes.fetch_add(1, Ordering::Relaxed);
-        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let most = self.faults.writable(usize::MAX);
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
         self.write(&all)
     }
 

@@ -12,7 +12,7 @@ use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
 use oneport::tokio::{Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, StreamListener};
-use oneport::{Address, Addresses, Counters, Reason, Undecided};
+use oneport::{Address, Addresses, BridgeEnd, Counters, Reason, SplitConfig, Undecided};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -30,26 +30,36 @@ impl super::Kit for Kit {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let runtime = Arc::new(Running(Some(runtime)));
         let _inside = runtime.get().enter();
-        let Setup { config, limits, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hook } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
                 listener.set_nonblocking(true).expect("a socket");
                 let inner = TcpListener::from_std(listener).expect("a listener");
                 let listener = Flaky { inner, errors: errors.into(), calls };
-                serve(&runtime, Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _, _| {
-                    Err(io)
-                })
+                serve(
+                    &runtime,
+                    Mux::with_bounds(listener, config, limits),
+                    split,
+                    routes,
+                    hook,
+                    |_, io, _, _| Err(io),
+                )
             }
             Source::Unix(path) => {
                 let listener = UnixListener::bind(path).expect("a path");
-                serve(&runtime, Mux::with_bounds(listener, config, limits), routes, hook, |_, io, _, _| {
-                    Err(io)
-                })
+                serve(
+                    &runtime,
+                    Mux::with_bounds(listener, config, limits),
+                    split,
+                    routes,
+                    hook,
+                    |_, io, _, _| Err(io),
+                )
             }
             Source::Handed | Source::Pairs => {
                 let listener = StreamListener::new(Never, Address::Unknown);
-                serve(&runtime, Mux::with_bounds(listener, config, limits), routes, hook, connect)
+                serve(&runtime, Mux::with_bounds(listener, config, limits), split, routes, hook, connect)
             }
         }
     }
@@ -83,11 +93,15 @@ type Connect<T> = fn(&Handle<T>, StdUnixStream, Faults, Addresses) -> Result<(),
 fn serve<L: Listener<Io: AsFd>>(
     runtime: &Arc<Running>,
     mut mux: Mux<L>,
+    split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
     hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
     connect: Connect<L::Io>,
 ) -> Opened {
     mux.on_outcome(hook);
+    if let Some(split) = split {
+        mux.per_request_with(split);
+    }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
     for (name, leads) in routes {
         let incoming = match leads {
@@ -188,6 +202,17 @@ impl<T: Io + AsFd> Route for RouteFace<T> {
         let arrival = self.arrival();
         let _inside = self.runtime.get().enter();
         drop(arrival);
+    }
+
+    fn bridge(&mut self, server: StdUnixStream) -> Box<dyn FnOnce() -> BridgeEnd> {
+        let arrival = self.arrival();
+        let runtime = self.runtime.clone();
+        let _inside = runtime.get().enter();
+        server.set_nonblocking(true).expect("a socket");
+        let backend = UnixStream::from_std(server).expect("a stream");
+        let Ok(bridge) = arrival.bridge(backend) else { panic!("not a share") };
+        let runtime = self.runtime.clone();
+        Box::new(move || runtime.wait(bridge).expect("it ends"))
     }
 
     fn local_address(&mut self) -> Address {
@@ -400,7 +425,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Faulty<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.faults.seen.vectored_writes.fetch_add(1, Ordering::Relaxed);
-        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let most = self.faults.writable(usize::MAX);
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).take(most).collect();
         self.poll_write(cx, &all)
     }
 
