@@ -11,6 +11,7 @@ import time
 import connections
 import memory
 import micro
+import per_request
 import proxy
 from parts import Setting, store, stored
 from processes import PEERS, ROOT, Failed, output, raise_limits
@@ -24,6 +25,7 @@ PARTS = {
     "connections": (connections.measure, connections.report),
     "memory": (memory.measure, memory.report),
     "proxy": (proxy.measure, proxy.report),
+    "per-request": (per_request.measure, per_request.report),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"

@@ -79,8 +79,8 @@ def free_port():
 class Proxy(Child):
     """A proxy that listens on a port that it was told."""
 
-    def __init__(self, argv, port):
-        super().__init__(argv, cpu=0)
+    def __init__(self, argv, port, cpu=0):
+        super().__init__(argv, cpu=cpu)
         self.address = f"127.0.0.1:{port}"
         for _ in range(100):
             with socket.socket() as probe:

