@@ -276,3 +276,65 @@ async fn a_route_ends_though_a_refused_client_does_not_read() {
     soon(old.accept()).await.unwrap();
     assert!(soon(old.accept()).await.is_none());
 }
+
+/// Reads until this has come.
+async fn read_until(stream: &mut (impl AsyncRead + Unpin), part: &[u8]) {
+    let mut heard = Vec::new();
+    let reading = async {
+        while !heard.windows(part.len()).any(|window| window == part) {
+            assert_ne!(stream.read_buf(&mut heard).await.unwrap(), 0, "the end after {heard:?}");
+        }
+    };
+    let is_in_time = timeout(Duration::from_secs(10), reading).await.is_ok();
+    assert!(is_in_time, "no {part:?} in {heard:?}");
+}
+
+/// A `serve` that is dropped drains those whose requests are routed one by one, on tasks of their own; then the routes end.
+#[tokio::test]
+async fn a_dropped_serve_drains_who_is_split() {
+    let (clients, mut mux) = mux(Limits::default());
+    let mut route = mux.otherwise("all");
+    mux.per_request();
+    let serving = tokio::spawn(mux.serve());
+    let mut client = clients.connect(&[PREFACE, SETTINGS, REQUEST].concat()).await;
+    let mut server = route.accept().await.unwrap();
+    server.write_all(SETTINGS).await.unwrap();
+    // The request, whatever its block.
+    read_until(&mut server, &[1, 5, 0, 0, 0, 1]).await;
+    serving.abort();
+    assert!(serving.await.is_err());
+    // The first GOAWAY of a drain.
+    read_until(&mut client, &[7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]).await;
+    let answer = b"\0\0\x01\x01\x05\0\0\0\x01\x88";
+    server.write_all(answer).await.unwrap();
+    read_until(&mut client, answer).await;
+    // The acknowledgement of the PING says that the client knows.
+    client.write_all(b"\0\0\x08\x06\x01\0\0\0\0draining").await.unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.ends_with(&[&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 4]].concat()), "{rest:?}");
+    assert!(timeout(Duration::from_secs(10), route.accept()).await.unwrap().is_none());
+    let mut byte = [0];
+    assert_eq!(server.read(&mut byte).await.unwrap_or(0), 0);
+}
+
+/// With its runtime, all of a split connection is gone: a server elsewhere hears of it.
+#[test]
+fn a_share_may_outlive_its_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (mut server, _client) = first.block_on(async {
+        let (clients, mut mux) = mux(Limits::default());
+        let mut route = mux.otherwise("all");
+        mux.per_request();
+        tokio::spawn(mux.serve());
+        let client = clients.connect(&[PREFACE, SETTINGS, REQUEST].concat()).await;
+        (route.accept().await.unwrap(), client)
+    });
+    drop(first);
+    let end = runtime().block_on(async {
+        let mut heard = Vec::new();
+        timeout(Duration::from_secs(10), server.read_to_end(&mut heard)).await.unwrap()
+    });
+    assert_eq!(end.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+}

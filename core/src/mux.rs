@@ -30,6 +30,7 @@ use bytes::Bytes;
 pub use config::Config;
 pub use greeting::{Greeting, GreetingError, DEFAULT_MAX_CONCURRENT_STREAMS};
 pub use handover::{Handover, Parts};
+pub(crate) use live::after;
 use live::Live;
 pub use outcome::{Outcome, Phase, Reason};
 pub use refusal::{Refusal, Response, ResponseKind};

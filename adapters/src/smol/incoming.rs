@@ -154,6 +154,12 @@ impl<T: Io> Arrival<T> {
         }
     }
 
+    /// When the verdict was made: from here on the client waits for the server of its route. Always `Some` for an arrival that you
+    /// hold.
+    pub fn decided_at(&self) -> Option<Instant> {
+        self.goods.as_ref()?.decided_at()
+    }
+
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
         self.goods.as_ref().map_or(&Addresses::UNKNOWN, Goods::addresses)

@@ -135,7 +135,8 @@ impl<C: Hop, A> Driver<C, A> {
             self.follow(now);
         }
         for _ in 0..ROUNDS {
-            let mut has_moved = self.poll_client(cx, now);
+            let mut has_moved = false;
+            // The client comes last: no request is opened on a connection that is known to have ended.
             let mut at = 0;
             while let Some(backend) = self.backends.get(at) {
                 let id = backend.id;
@@ -143,6 +144,7 @@ impl<C: Hop, A> Driver<C, A> {
                 // It may be gone, and another in its place.
                 at += usize::from(self.backends.get(at).is_some_and(|backend| backend.id == id));
             }
+            has_moved |= self.poll_client(cx, now);
             if let Some(outcome) = self.outcome {
                 return Poll::Ready(outcome);
             }

@@ -85,6 +85,12 @@ impl<T: Socket> Arrival<T> {
         self.0.refuse_with(reason, detail);
     }
 
+    /// When the verdict was made: from here on the client waits for the server of its route. Always `Some` for an arrival that you
+    /// hold.
+    pub fn decided_at(&self) -> Option<Instant> {
+        self.0.decided_at()
+    }
+
     /// Both ends of the connection.
     pub fn addresses(&self) -> &Addresses {
         self.0.addresses()

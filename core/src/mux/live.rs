@@ -470,7 +470,7 @@ impl<R> Live<R> {
 }
 
 /// The instant `delay` later; where the clock does not reach that far, as good as never.
-fn after(instant: Instant, delay: Duration) -> Instant {
+pub(crate) fn after(instant: Instant, delay: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
     instant.checked_add(delay).unwrap_or_else(|| instant.checked_add(NEVER).unwrap_or(instant))
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::links::{BackendId, Link, LinkState};
 use super::{ConnectionEnd, SplitConfig, SplitOutcome, SplitPhase};
+use crate::mux::after;
 use crate::wire::frame::ErrorCode;
 
 /// Asks a backend whether it lives.
@@ -18,16 +19,16 @@ impl<R> Core<R> {
             return Some(until);
         }
         let client = [
-            (!self.client.has_settings).then(|| self.started + config.opening_deadline),
-            self.streams.is_empty().then(|| self.idle_since + config.idle_deadline),
-            self.client.block_since().map(|since| since + config.headers_deadline),
-            self.client.in_flight().map(|since| since + config.write_deadline),
+            (!self.client.has_settings).then(|| after(self.started, config.opening_deadline)),
+            self.streams.is_empty().then(|| after(self.idle_since, config.idle_deadline)),
+            self.client.block_since().map(|since| after(since, config.headers_deadline)),
+            self.client.in_flight().map(|since| after(since, config.write_deadline)),
             self.stall_check,
-            self.drain.as_ref().map(|drain| drain.since + config.drain_deadline),
+            self.drain.as_ref().map(|drain| after(drain.since, config.drain_deadline)),
             self.drain
                 .as_ref()
                 .filter(|drain| drain.last.is_none())
-                .map(|drain| drain.since + config.drain_grace),
+                .map(|drain| after(drain.since, config.drain_grace)),
         ];
         let links = self.links.iter().flat_map(|link| link_deadlines(link, config));
         client.into_iter().chain(links).flatten().min()
@@ -36,7 +37,7 @@ impl<R> Core<R> {
     pub(super) fn look_at_clock(&mut self) {
         let now = self.now;
         let config = self.config.clone();
-        let is_past = |since: Instant, deadline| now >= since + deadline;
+        let is_past = |since: Instant, deadline| now >= after(since, deadline);
         if self.end.is_some() {
             return;
         }
@@ -76,19 +77,19 @@ impl<R> Core<R> {
     /// Responses that a client has not taken for long are given up.
     fn end_stalled(&mut self) {
         let (now, deadline) = (self.now, self.config.stall_deadline);
-        let is_stalled = |since: Option<Instant>| since.is_some_and(|since| now >= since + deadline);
+        let is_stalled = |since: Option<Instant>| since.is_some_and(|since| now >= after(since, deadline));
         for id in self.streams.ids(|stream| is_stalled(stream.down.blocked_since)) {
             self.abort(id, ErrorCode::CANCEL, ErrorCode::CANCEL);
         }
         let next = self.streams.iter().filter_map(|stream| stream.down.blocked_since).min();
-        self.stall_check = next.map(|since| since + deadline);
+        self.stall_check = next.map(|since| after(since, deadline));
     }
 
     fn link_is_due(&mut self, id: BackendId) {
         let (now, config) = (self.now, self.config.clone());
         let Some(link) = self.link_mut(id) else { return };
-        let is_silent = link.is_needed() && now >= link.last_input + config.keepalive_after;
-        if is_silent && link.asked.is_none() && link.state != LinkState::Opening {
+        let is_silent = link.is_needed() && now >= after(link.last_input, config.keepalive_after);
+        if is_silent && link.asked.is_none() && !is_new(link) {
             link.asked = Some(now);
             link.peer.put_ping(ALIVE);
         }
@@ -99,17 +100,21 @@ impl<R> Core<R> {
     }
 }
 
+/// Whether it is still to be connected, or to say its SETTINGS: that has a deadline of its own, and nothing is asked before.
+fn is_new(link: &Link) -> bool {
+    matches!(link.state, LinkState::Connecting | LinkState::Opening)
+}
+
 /// For being connected, for a header block, for a write, and for a sign of life.
 fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
-    let is_new = matches!(link.state, LinkState::Connecting | LinkState::Opening);
     let alive = match link.asked {
-        Some(asked) => Some(asked + config.keepalive_timeout),
-        None => link.is_needed().then(|| link.last_input + config.keepalive_after),
+        Some(asked) => Some(after(asked, config.keepalive_timeout)),
+        None => (link.is_needed() && !is_new(link)).then(|| after(link.last_input, config.keepalive_after)),
     };
     [
-        is_new.then(|| link.since + config.connect_deadline),
-        link.peer.block_since().map(|since| since + config.headers_deadline),
-        link.peer.in_flight().map(|since| since + config.write_deadline),
+        is_new(link).then(|| after(link.since, config.connect_deadline)),
+        link.peer.block_since().map(|since| after(since, config.headers_deadline)),
+        link.peer.in_flight().map(|since| after(since, config.write_deadline)),
         alive,
     ]
 }

@@ -11,6 +11,8 @@ use super::report::RequestObserver;
 /// Memory of one connection is bounded by about `max_concurrent_streams` × 2 × `stream_window` (uploads that no backend
 /// reads), `backend_connection_window` for each backend (downloads that the client does not read), `max_replay_total`,
 /// `max_held_fields`, and for each side twice `output_mark` and one frame.
+///
+/// A duration that no clock reaches, such as [`Duration::MAX`], means that there is no deadline.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SplitConfig {

@@ -11,6 +11,7 @@ use super::peer::{Peer, Role};
 use super::stream::{Response, Streams};
 use super::{ConnectionEnd, Side, SplitConfig, SplitOutcome};
 use crate::facts::Facts;
+use crate::mux::after;
 use crate::routes::Routes;
 use crate::wire::frame::ErrorCode;
 
@@ -269,7 +270,7 @@ impl<R> Core<R> {
         if self.end.is_some() {
             return;
         }
-        self.end = Some((outcome, self.now + self.config.linger_deadline));
+        self.end = Some((outcome, after(self.now, self.config.linger_deadline)));
         for id in self.streams.ids(|_| true) {
             self.streams.remove(id);
         }

@@ -3,6 +3,7 @@
 use super::core::Core;
 use super::links::BackendId;
 use super::stream::Turn;
+use crate::mux::after;
 
 impl<R> Core<R> {
     /// Fills the client's batch with responses.
@@ -47,7 +48,7 @@ impl<R> Core<R> {
                 }
             } else if !stream.down.queue.is_empty() && stream.down.blocked_since.is_none() {
                 stream.down.blocked_since = Some(self.now);
-                let check = self.now + self.config.stall_deadline;
+                let check = after(self.now, self.config.stall_deadline);
                 self.stall_check.get_or_insert(check);
             }
             if matches!(turn, Turn::Ended(_)) {

@@ -167,8 +167,7 @@ pub(crate) fn a_server_may_leave_in_words(kit: &dyn Kit) {
     old.peer.say_goaway(1, 0);
     old.flush();
     client.get(3, "/");
-    let served = port.accept("rest");
-    let mut new = Talker::server(served);
+    let mut new = Talker::server(port.accept("rest"));
     // Whether or not it was opened on the old one, it is served by the new one.
     new.answer(3, b"new");
     client.expect_answer(3, b"new");

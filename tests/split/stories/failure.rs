@@ -229,6 +229,77 @@ fn a_silent_backend_is_asked_and_then_given_up() {
     assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Cut));
 }
 
+/// A backend that takes long to be there is not asked whether it lives: the preface comes first, and so do its SETTINGS.
+#[test]
+fn a_backend_that_is_still_coming_is_not_asked() {
+    let mut config = SplitConfig::default();
+    config.connect_deadline = Duration::from_secs(90);
+    config.write_deadline = Duration::from_secs(90);
+    let mut rig = Rig::with(config);
+    rig.auto_connect = false;
+    rig.greet = |_| ();
+    rig.get(1, "/a");
+    let id = rig.to("a");
+    rig.pass(Duration::from_secs(40));
+    rig.stick(Some(id));
+    rig.connect(id);
+    rig.run();
+    rig.pass(Duration::from_secs(40));
+    rig.at("a").say_plain_settings();
+    rig.unstick(Some(id));
+    assert!(rig.at("a").pings.is_empty());
+    rig.at("a").say_head(1, &OK, true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), Word::End]);
+}
+
+/// A time that no clock reaches never comes, for each of them.
+#[test]
+fn no_deadline_need_be() {
+    let mut config = SplitConfig::default();
+    for deadline in [
+        &mut config.opening_deadline,
+        &mut config.headers_deadline,
+        &mut config.idle_deadline,
+        &mut config.write_deadline,
+        &mut config.stall_deadline,
+        &mut config.connect_deadline,
+        &mut config.keepalive_after,
+        &mut config.keepalive_timeout,
+        &mut config.drain_grace,
+        &mut config.drain_deadline,
+        &mut config.linger_deadline,
+    ] {
+        *deadline = Duration::MAX;
+    }
+    let mut rig = Rig::silent(config);
+    rig.auto_connect = false;
+    rig.stick(None);
+    rig.pass(Duration::from_secs(3_600));
+    rig.client.say_plain_settings();
+    rig.unstick(None);
+    rig.get(1, "/a");
+    rig.pass(Duration::from_secs(3_600));
+    let id = rig.to("a");
+    rig.connect(id);
+    rig.stick(Some(id));
+    rig.run();
+    rig.pass(Duration::from_secs(3_600));
+    rig.unstick(Some(id));
+    rig.at("a").say_head(1, &OK, false, None);
+    rig.at("a").say_data(1, b"some", false, None);
+    rig.stick(None);
+    rig.run();
+    rig.pass(Duration::from_secs(3_600));
+    rig.machine.handle_shutdown(rig.now);
+    rig.unstick(None);
+    rig.pass(Duration::from_secs(3_600));
+    rig.at("a").say_data(1, b" more", true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), data(b"some more"), Word::End]);
+    assert!(rig.outcome.is_some());
+}
+
 #[test]
 fn a_backend_that_does_not_read_is_given_up() {
     let mut rig = Rig::new();

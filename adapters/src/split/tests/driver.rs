@@ -290,3 +290,34 @@ fn a_closed_route_is_not_asked_again() {
     assert_contains(&said, BAD_GATEWAY);
     assert_contains(&said, FORBIDDEN);
 }
+
+/// A server that has closed its idle share gets no request that comes later, even if the driver hears of both at once.
+#[test]
+fn no_request_goes_to_who_has_gone_before() {
+    for with_fin in [true, false] {
+        let mut rig = Rig::new(&[OPENING, &request(1)].concat());
+        rig.run();
+        let server = open(rig.arrival());
+        rig.run();
+        heard(&server);
+        say(&server, SETTINGS);
+        rig.run();
+        heard(&server);
+        say(&server, &response(1, OK));
+        rig.client_hears();
+        heard(&server);
+        rig.client_hears();
+        if with_fin {
+            server.close();
+        }
+        drop(server);
+        say(&rig.client, &request(3));
+        rig.run();
+        let server = open(rig.arrival());
+        rig.run();
+        heard(&server);
+        say(&server, SETTINGS);
+        rig.run();
+        assert_contains(&heard(&server), &head_of(3));
+    }
+}
