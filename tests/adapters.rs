@@ -49,7 +49,8 @@ macro_rules! suite {
                 shutdown_reaches_who_waits_for_a_place, no_outcome_is_lost_at_shutdown, the_longest_silent_goes_first,
                 the_longest_idle_goes_first, unix_sockets_are_served, a_stream_from_elsewhere_is_routed,
                 a_connection_tells_about_itself, nodelay_is_set;
-            openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte, a_slow_client_is_waited_for,
+            openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte,
+                what_has_come_is_taken_before_the_clock_is_believed, a_slow_client_is_waited_for,
                 a_silent_client_is_closed_silently, trickling_does_not_put_off_the_deadline, on_timeout_takes_what_is_undecided,
                 server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
                 every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
@@ -61,10 +62,11 @@ macro_rules! suite {
                 a_broken_client_gets_a_goaway, everybody_is_greeted_at_once;
             refusals: a_refusal_reaches_a_client_that_still_sends, a_head_that_is_too_large_is_answered,
                 lingering_ends_after_its_time, lingering_ends_after_its_bytes,
-                refusals_in_progress_are_bounded, a_refused_client_need_not_read,
+                refusals_in_progress_are_bounded, a_place_among_the_refusals_comes_back, a_refused_client_need_not_read,
                 floods_end_at_their_bound, many_openings_share_a_budget,
                 an_opening_beyond_the_budget_is_refused, broken_http2_gets_a_goaway;
             routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken,
+                who_waits_for_a_place_can_be_told_to_go,
                 what_waits_for_a_server_takes_no_room_from_others, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
                 what_follows_the_verdict_waits_in_the_kernel;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use oneport_core::split::{Rate, SplitConfig, SplitOutcome};
+use oneport_core::split::{Batch, ConnectFailure, Rate, SplitConfig, SplitOutcome};
 use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
 
-use super::rig::{Rig, GET, OK, POST};
+use super::rig::{Rig, GET, GRPC, OK, POST};
 use super::strict::{Strict, Word};
 
 const CALM: Option<SplitOutcome> = Some(SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM));
@@ -81,6 +81,19 @@ fn more_streams_than_allowed() {
         client.say_head(count * 2 + 1, &GET, true, None);
     });
     assert_eq!(count, 100 + 1_000);
+}
+
+/// They count as resets of the client, whatever the machine may reset of its own.
+#[test]
+fn streams_in_excess_are_paid_by_the_client() {
+    let mut config = SplitConfig::default();
+    config.resets = Rate::new(10, 0);
+    let mut rig = Rig::with(config);
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(0), &[]);
+    let count = until_calm(&mut rig, 2_000, 100 * 200, |client, count| {
+        client.say_head(count * 2 + 1, &GET, true, None);
+    });
+    assert_eq!(count, 100 + 10);
 }
 
 /// CVE-2024-27316 and its like, with fragments and without.
@@ -189,6 +202,32 @@ fn a_client_that_asks_and_never_reads() {
     rig.pass(Duration::from_secs(31));
     rig.pass(Duration::from_secs(1));
     assert!(matches!(rig.outcome, Some(SplitOutcome::TimedOut(_))));
+}
+
+/// One read can ask for answers that are many times as long: behind the mark it is not looked at, and goes on later.
+#[test]
+fn a_read_that_asks_for_much_is_looked_at_in_parts() {
+    let mut rig = Rig::new();
+    rig.auto_connect = false;
+    // Without a table each answer is said in full.
+    rig.client.say_settings(65_535, 0, None, &[]);
+    rig.client.say_head(1, &GRPC, false, None);
+    rig.run();
+    let closed = rig.to("grpc");
+    rig.fail_connect(closed, ConnectFailure::Forbidden);
+    rig.stick(None);
+    for id in (3..4_003).step_by(2) {
+        rig.client.say_head(id, &GRPC, false, None);
+    }
+    let asked = rig.client.out.len();
+    let before = rig.client.received;
+    rig.run();
+    let batch = rig.stuck[&None].as_ref().map_or(0, Batch::len);
+    assert!(batch <= 64 * 1024 + 1_000, "{batch}");
+    assert!(rig.machine.buffered() <= 64 * 1024 + 1_000 + asked, "{}", rig.machine.buffered());
+    rig.unstick(None);
+    assert!(rig.client.received - before > 2 * 64 * 1024, "it was no attack");
+    assert_eq!(rig.client.words(4_001).last(), Some(&Word::Reset(0)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! One story for each rule.
 
+mod again;
 mod bodies;
+mod credit;
 mod drain;
 mod failure;
 mod limits;

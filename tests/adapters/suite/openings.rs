@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use oneport::{Outcome, Phase, Why};
 
-use crate::adapters::frames::{frames, waiting};
+use crate::adapters::frames::{frames, request, waiting};
 use crate::adapters::kit::{Faults, Kit};
 use crate::adapters::port::{pairs, tcp, Port};
 use crate::adapters::{eventually, PATIENCE};
@@ -59,6 +59,21 @@ pub(crate) fn reads_and_writes_of_one_byte(kit: &dyn Kit) {
         served.expect(b"and more");
         served.say(b"an answer");
         client.expect(b"an answer");
+    }
+}
+
+/// What the socket holds comes before the clock: without any patience, nobody is greeted whose request is there.
+pub(crate) fn what_has_come_is_taken_before_the_clock_is_believed(kit: &dyn Kit) {
+    let mut port = pairs().by_protocol().config(|config| config.settings_patience = Duration::ZERO).open(kit);
+    let opening = [waiting(), request("application/grpc")].concat();
+    for _ in 0..10 {
+        // One byte for each read: behind SETTINGS the time to greet has come before every one of them.
+        let mut client = port.pair(Faults { read_at_most: Some(1), ..Faults::default() });
+        client.send(&opening);
+        let mut served = port.accept("grpc");
+        assert!(!served.about().was_greeted);
+        served.expect(&opening);
+        assert!(client.hears_nothing());
     }
 }
 

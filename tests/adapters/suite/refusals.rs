@@ -87,6 +87,28 @@ pub(crate) fn refusals_in_progress_are_bounded(kit: &dyn Kit) {
     port.records.wait(2);
 }
 
+/// Who has had its moment gives its place among the refusals back, and the next one has a moment, too.
+pub(crate) fn a_place_among_the_refusals_comes_back(kit: &dyn Kit) {
+    let lingering = |limits: &mut oneport::Limits| {
+        limits.refusals = 1;
+        limits.linger = 4 * crate::adapters::PATIENCE;
+    };
+    let port = nowhere().limits(lingering).open(kit);
+    for _ in 0..3 {
+        // The one before has gone, which the mux hears of a moment later.
+        eventually("a place", || {
+            let mut client = port.client_that_says(POST);
+            assert!(client.read_to_fin().starts_with(b"HTTP/1.1 404 "));
+            let is_read = (0..10).all(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                client.flood(&[7], 1) == 1
+            });
+            drop(client);
+            is_read
+        });
+    }
+}
+
 /// A client that is refused and reads nothing holds nobody up: the outcome is there at once.
 pub(crate) fn a_refused_client_need_not_read(kit: &dyn Kit) {
     let mut port = nowhere().open(kit);

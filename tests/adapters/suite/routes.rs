@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use oneport::{Outcome, Reason};
+use oneport::{Outcome, Reason, EVICTION_GRACE};
 use oneport_core::wire::frame::{flag, Kind};
 
 use crate::adapters::client::Client;
@@ -111,6 +111,30 @@ pub(crate) fn a_place_that_becomes_free_is_taken(kit: &dyn Kit) {
         client.expect(b"served");
     }
     port.check_books();
+}
+
+/// Who waits for a place counts as undecided. If there are too many of those, it is told so at once, long before its deadline.
+pub(crate) fn who_waits_for_a_place_can_be_told_to_go(kit: &dyn Kit) {
+    let mut port = tcp()
+        .by_protocol()
+        .limits(|limits| {
+            limits.backlog = 1;
+            limits.undecided = 1;
+            limits.delivery_deadline = 4 * crate::adapters::PATIENCE;
+        })
+        .open(kit);
+    let _first = port.client_that_says(HTTP1);
+    port.wait_decided();
+    let mut second = port.client_that_says(HTTP1);
+    port.wait_undecided(0, 1, 0);
+    // So long after its last byte it is no newcomer any more.
+    std::thread::sleep(EVICTION_GRACE + Duration::from_millis(20));
+    let _newcomer = port.client();
+    expect_http1_status(&mut second, "503");
+    assert_eq!(port.records.wait(2)[1].outcome, Outcome::Refused(Reason::Overload));
+    // Its place in the line is free, too.
+    let mut served = port.accept("http1");
+    served.expect(HTTP1);
 }
 
 /// Openings that wait for a server that does not take them have a bound of bytes, and take nothing from other routes.

@@ -197,6 +197,33 @@ fn turns_are_bounded() {
     assert_eq!([1, 3, 5].map(|id| rig.client.content(id).len()), [10_000; 3]);
 }
 
+/// The same on the way to a backend.
+#[test]
+fn turns_of_uploads_are_bounded() {
+    let mut config = SplitConfig::default();
+    config.quantum = 1_000;
+    config.write_batch = 1_000;
+    let mut rig = Rig::with(config);
+    for id in [1, 3, 5] {
+        rig.client.say_head(id, &POST, false, None);
+    }
+    rig.run();
+    let slow = rig.to("rest");
+    rig.stick(Some(slow));
+    for id in [1, 3, 5] {
+        rig.client.say_data(id, &[b'x'; 10_000], false, None);
+    }
+    rig.run();
+    for _ in 0..40 {
+        rig.unstick_once(Some(slow));
+        let lengths = [1, 3, 5].map(|id| rig.at("rest").content(id).len());
+        let (least, most) = (lengths.iter().min().unwrap(), lengths.iter().max().unwrap());
+        assert!(most - least <= 2_000, "{lengths:?}");
+    }
+    rig.unstick(Some(slow));
+    assert_eq!([1, 3, 5].map(|id| rig.at("rest").content(id).len()), [10_000; 3]);
+}
+
 #[test]
 fn data_of_streams_that_are_gone_is_counted_and_given_back() {
     let mut rig = Rig::new();

@@ -300,6 +300,22 @@ fn no_deadline_need_be() {
     assert!(rig.outcome.is_some());
 }
 
+/// Without requests it may be silent for as long as it likes; one that was given up in line is none.
+#[test]
+fn a_silent_backend_that_nobody_needs_is_not_asked() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(0), &[]);
+    rig.get(1, "/");
+    rig.client.say_reset(1, 8);
+    rig.run();
+    for _ in 0..10 {
+        rig.pass(Duration::from_secs(20));
+    }
+    assert_eq!(rig.at("rest").pings, [[0; 8]; 0]);
+    let silent = rig.to("rest");
+    assert_eq!(rig.backends[&silent].closed, None);
+}
+
 #[test]
 fn a_backend_that_does_not_read_is_given_up() {
     let mut rig = Rig::new();

@@ -90,6 +90,28 @@ fn a_client_that_is_done_while_its_backend_is_not_is_counted_too() {
     assert_eq!(rig.client.words(19), [Word::Reset(7)]);
 }
 
+/// The same where no backend's own limit holds them back: each of several has as many as it may.
+#[test]
+fn streams_of_all_backends_together_are_bounded() {
+    let mut config = SplitConfig::default();
+    config.max_concurrent_streams = 3;
+    let mut rig = Rig::with(config);
+    rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
+    for (id, target) in [(1, "a"), (3, "a"), (5, "a"), (7, "b"), (9, "b"), (11, "b")] {
+        let path = format!("/{target}");
+        let fields = [(":method", "POST"), (":scheme", "http"), (":path", &*path)];
+        rig.client.say_head(id, &fields, false, None);
+        rig.client.say_data(id, b"held", true, None);
+        rig.run();
+        rig.at(target).say_head(id, &OK, true, None);
+        rig.run();
+        rig.expect_client(id, &[head(&OK), Word::End]);
+    }
+    assert_eq!(rig.machine.streams(), 6, "the backends have not taken the bodies");
+    rig.get(13, "/");
+    rig.expect_client(13, &[Word::Reset(7)]);
+}
+
 #[test]
 fn a_head_that_is_too_large_is_answered() {
     let mut rig = Rig::new();

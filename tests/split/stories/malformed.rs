@@ -143,6 +143,26 @@ fn malformed_responses_are_answered_for() {
 }
 
 #[test]
+fn trailers_of_responses_are_checked() {
+    for (fields, ends) in [
+        (&[("a", "b")][..], false),
+        (&[(":status", "200")], true),
+        (&[("upgrade", "x")], true),
+        (&[("a", "x\r\nb: y")], true),
+    ] {
+        let mut rig = Rig::new();
+        rig.get(1, "/");
+        rig.at("rest").say_head(1, &OK, false, None);
+        rig.at("rest").say_data(1, b"x", false, None);
+        rig.run();
+        rig.at("rest").say_head(1, fields, ends, None);
+        rig.run();
+        rig.expect_client(1, &[head(&OK), data("x"), Word::Reset(2)]);
+        assert_eq!(rig.at("rest").words(1).last(), Some(&Word::Reset(1)), "{fields:?}");
+    }
+}
+
+#[test]
 fn responses_without_content_may_announce_some() {
     let fields = [(":status", "200"), ("content-length", "500")];
     let mut rig = Rig::new();

@@ -1,0 +1,83 @@
+//! Rule 3: what a backend did not process is sent again, whole, in its place, and never twice.
+
+use oneport_core::split::SplitConfig;
+
+use super::super::rig::{Rig, OK, POST};
+use super::super::strict::{head, Word};
+
+/// Ids rise on every connection: what comes back from an old one goes ahead of later requests that wait for the new one.
+#[test]
+fn what_is_sent_again_takes_its_place_in_the_line() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.get(3, "/");
+    let old = rig.to("rest");
+    rig.at("rest").say_goaway(0x7fff_ffff, 0);
+    rig.run();
+    rig.auto_connect = false;
+    rig.get(5, "/");
+    rig.backends.get_mut(&old).unwrap().peer.say_goaway(1, 0);
+    rig.run();
+    let new = rig.to("rest");
+    assert_ne!(new, old);
+    rig.connect(new);
+    // The strict backend takes no id below one that it has seen.
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [3, 5]);
+}
+
+/// A client that has heard of a first response must not hear of a second one.
+#[test]
+fn a_request_of_which_the_response_has_begun_is_not_sent_again() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.at("rest").say_head(1, &[(":status", "103")], false, None);
+    rig.run();
+    rig.at("rest").say_goaway(0, 0);
+    rig.run();
+    rig.expect_client(1, &[head(&[(":status", "103")]), Word::Reset(7)]);
+    assert_eq!(rig.backends.len(), 1);
+}
+
+/// A body that was sent in pieces is sent again in the same order, and goes on from there.
+#[test]
+fn the_pieces_of_a_body_keep_their_order() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &POST, false, None);
+    let mut body = Vec::new();
+    for byte in b'a'..=b'h' {
+        let piece = [byte; 1_000];
+        body.extend_from_slice(&piece);
+        rig.client.say_data(1, &piece, false, None);
+        rig.run();
+    }
+    assert_eq!(rig.at("rest").content(1), body);
+    rig.at("rest").say_goaway(0, 0);
+    rig.run();
+    rig.client.say_data(1, b"the end", true, None);
+    rig.run();
+    body.extend_from_slice(b"the end");
+    assert_eq!(rig.backends.len(), 2);
+    assert!(rig.at("rest").content(1) == body, "in order, and once");
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), Word::End]);
+}
+
+/// What is held of all bodies together has a bound: who is beyond it has to try again itself.
+#[test]
+fn bodies_that_are_held_have_a_bound_together() {
+    let mut config = SplitConfig::default();
+    config.max_replay_total = 5_000;
+    let mut rig = Rig::with(config);
+    for id in [1, 3, 5] {
+        rig.client.say_head(id, &POST, false, None);
+        rig.client.say_data(id, &[b'x'; 2_000], false, None);
+        rig.run();
+    }
+    rig.at("rest").say_goaway(0, 0);
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [1, 3]);
+    assert_eq!(rig.at("rest").content(3).len(), 2_000);
+    rig.expect_client(5, &[Word::Reset(7)]);
+}
