@@ -192,7 +192,7 @@ impl DynamicTable {
 }
 
 /// A queue of entries. The first ones lie in place: a decoder that reads one block and goes allocates for its text only.
-// Large on purpose: a box would be the allocation that this is to save.
+// The large variant is the point: in a box it would be the allocation that it saves.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Entries {
