@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::adapters::client::Client;
+use crate::adapters::eventually;
 use crate::adapters::frames::{greeting, request, settings_ack, waiting};
 use crate::adapters::kit::Kit;
 use crate::adapters::port::{check_books, tcp, Port};
@@ -147,6 +148,8 @@ fn mix(kit: &dyn Kit, lives: &[Life]) {
     let stay = lives.iter().filter(|life| life.ends().0 == [Outcome::Shutdown]).count();
     let records = port.records.wait_quietly(lives.len() - stay);
     check(&records, &expected);
+    // Who is still with the system when the listener closes was never there.
+    eventually("all of them", || port.control.counters().accepted == lives.len() as u64);
     port.control.shutdown();
     let counters = port.control.wait_served();
     let records = port.records.wait(lives.len());
