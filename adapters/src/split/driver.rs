@@ -1,5 +1,6 @@
 //! One client's connection, split: tells the machine what happens on all its connections, and does what it says.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -135,16 +136,26 @@ impl<C: Hop, A> Driver<C, A> {
             self.follow(now);
         }
         for _ in 0..ROUNDS {
+            // Between the client's words and looking at them, backends are heard: a request that was sent after a backend's
+            // connection had ended is not opened on it, however long this thread has just been off its processor.
+            let said = self.hear_client(cx);
+            // Twice, since behind the last that one says may be its end.
+            let times = if said.is_ready() { 2 } else { 1 };
             let mut has_moved = false;
-            // The client comes last: no request is opened on a connection that is known to have ended.
             let mut at = 0;
             while let Some(backend) = self.backends.get(at) {
                 let id = backend.id;
-                has_moved |= self.poll_backend(at, cx, now);
+                let is_there = |driver: &Self| driver.backends.get(at).is_some_and(|there| there.id == id);
+                for _ in 0..times {
+                    if !is_there(self) || !self.poll_backend(at, cx, now) {
+                        break;
+                    }
+                    has_moved = true;
+                }
                 // It may be gone, and another in its place.
-                at += usize::from(self.backends.get(at).is_some_and(|backend| backend.id == id));
+                at += usize::from(is_there(self));
             }
-            has_moved |= self.poll_client(cx, now);
+            has_moved |= self.poll_client(said, cx, now);
             if let Some(outcome) = self.outcome {
                 return Poll::Ready(outcome);
             }
@@ -210,26 +221,35 @@ impl<C: Hop, A> Driver<C, A> {
         }
     }
 
-    fn poll_client(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    fn hear_client(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.client_end.is_some() || !self.machine.wants_input(Side::Client) {
+            return Poll::Pending;
+        }
+        self.client.poll_receive(cx)
+    }
+
+    /// Tells the machine what the client has `said`, and the client what the machine says. Whether anything came of it.
+    fn poll_client(&mut self, said: Poll<io::Result<Bytes>>, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.client_end.is_some() {
             return false;
         }
-        let batch = &mut self.batch;
-        let moved = match poll_send(&mut self.client, batch, Side::Client, &mut self.machine, cx, now) {
-            Err(Broken) => {
-                // Who does not hear its answers has no more questions.
-                self.machine.handle_reset(Side::Client, now);
-                Moved::Ended
-            }
-            Ok(has_sent) => {
-                poll_receive(&mut self.client, Side::Client, &mut self.machine, cx, now).or_sent(has_sent)
-            }
-        };
-        self.has_client_left |= moved == Moved::Ended;
-        if moved != Moved::No {
+        let mut received = take(said, Side::Client, &mut self.machine, now);
+        let has_sent =
+            match poll_send(&mut self.client, &mut self.batch, Side::Client, &mut self.machine, cx, now) {
+                Ok(has_sent) => has_sent,
+                Err(Broken) => {
+                    // Who does not hear its answers has no more questions.
+                    self.machine.handle_reset(Side::Client, now);
+                    received = Moved::Ended;
+                    true
+                }
+            };
+        self.has_client_left |= received == Moved::Ended;
+        let has_moved = has_sent || received != Moved::No;
+        if has_moved {
             self.follow(now);
         }
-        moved != Moved::No
+        has_moved
     }
 
     fn poll_backend(&mut self, at: usize, cx: &mut Context<'_>, now: Instant) -> bool {
@@ -274,7 +294,8 @@ impl<C: Hop, A> Driver<C, A> {
                         true
                     }
                 };
-                let received = poll_receive(&mut **hop, side, &mut self.machine, cx, now);
+                let said = if self.machine.wants_input(side) { hop.poll_receive(cx) } else { Poll::Pending };
+                let received = take(said, side, &mut self.machine, now);
                 let is_over = *is_broken && received == Moved::No && self.machine.wants_input(side);
                 if is_over {
                     self.machine.handle_reset(side, now);
@@ -302,16 +323,6 @@ enum Moved {
     Yes,
     /// The other side has ended or broken it.
     Ended,
-}
-
-impl Moved {
-    fn or_sent(self, has_sent: bool) -> Self {
-        if self == Self::No && has_sent {
-            Self::Yes
-        } else {
-            self
-        }
-    }
 }
 
 /// The other side takes nothing any more.
@@ -342,18 +353,9 @@ fn poll_send(
     }
 }
 
-/// Reads from one connection, if that is wanted.
-fn poll_receive(
-    hop: &mut (impl Hop + ?Sized),
-    side: Side,
-    machine: &mut SplitMachine<usize>,
-    cx: &mut Context<'_>,
-    now: Instant,
-) -> Moved {
-    if !machine.wants_input(side) {
-        return Moved::No;
-    }
-    match hop.poll_receive(cx) {
+/// Tells the machine what one side has said, if anything.
+fn take(said: Poll<io::Result<Bytes>>, side: Side, machine: &mut SplitMachine<usize>, now: Instant) -> Moved {
+    match said {
         Poll::Pending => return Moved::No,
         Poll::Ready(Ok(bytes)) if !bytes.is_empty() => {
             machine.handle_input(side, bytes, now);
