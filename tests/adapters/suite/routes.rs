@@ -119,7 +119,7 @@ pub(crate) fn who_waits_for_a_place_can_be_told_to_go(kit: &dyn Kit) {
         .by_protocol()
         .limits(|limits| {
             limits.backlog = 1;
-            limits.undecided = 1;
+            limits.undecided = 2;
             limits.delivery_deadline = 4 * crate::adapters::PATIENCE;
         })
         .open(kit);
@@ -129,7 +129,7 @@ pub(crate) fn who_waits_for_a_place_can_be_told_to_go(kit: &dyn Kit) {
     port.wait_undecided(0, 1, 0);
     // So long after its last byte it is no newcomer any more.
     std::thread::sleep(EVICTION_GRACE + Duration::from_millis(20));
-    let _newcomer = port.client();
+    let _newcomers = [port.client(), port.client()];
     expect_http1_status(&mut second, "503");
     assert_eq!(port.records.wait(2)[1].outcome, Outcome::Refused(Reason::Overload));
     // Its place in the line is free, too.
