@@ -104,6 +104,11 @@ fn a_malformed_opening_is_no_match_for_the_request_and_still_http2() {
         ("no SETTINGS first", Client::http2().ping([0; 8])),
         ("an ACK first", Client::http2().settings_ack()),
         ("HEADERS first", Client::http2().headers(1, GRPC_CALL)),
+        // Nothing but its type is wrong with it, and a request follows.
+        (
+            "another frame first",
+            Client::http2().frame(Kind(0xfe), 0, 0, &[]).settings(&[]).headers(1, GRPC_CALL),
+        ),
         ("SETTINGS on a stream", Client::http2().frame(Kind::SETTINGS, 0, 1, &[])),
         ("SETTINGS of five bytes", Client::http2().frame(Kind::SETTINGS, 0, 0, &[0; 5])),
         ("an ACK with a payload", start().frame(Kind::SETTINGS, 1, 0, &[0; 6])),

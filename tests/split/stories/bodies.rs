@@ -197,7 +197,30 @@ fn turns_are_bounded() {
     assert_eq!([1, 3, 5].map(|id| rig.client.content(id).len()), [10_000; 3]);
 }
 
-/// The same on the way to a backend.
+/// However long a turn may be, a frame is no longer than its receiver allows.
+#[test]
+fn frames_are_no_longer_than_their_receiver_allows() {
+    let mut config = SplitConfig::default();
+    config.quantum = 1 << 20;
+    let mut rig = Rig::with(config);
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, false, None);
+    rig.run();
+    // All of a window gathers before it can go on in one turn.
+    let slow = rig.to("rest");
+    rig.stick(None);
+    rig.stick(Some(slow));
+    while pour(&mut rig.client, 1, usize::MAX) + pour(rig.at("rest"), 1, usize::MAX) > 0 {
+        rig.run();
+    }
+    // The strict peers take no frame of more than 16,384 bytes.
+    rig.unstick(Some(slow));
+    rig.unstick(None);
+    assert!(rig.at("rest").content(1).len() >= 65_535 && rig.client.content(1).len() >= 65_535);
+}
+
+/// Streams take turns on the way to a backend as well.
 #[test]
 fn turns_of_uploads_are_bounded() {
     let mut config = SplitConfig::default();
