@@ -66,7 +66,8 @@ def write_page():
     for name, text in plots.items():
         (PLOTS / f"{name}.svg").write_text(text)
     intro = (ROOT / "benches" / "driver" / "intro.md").read_text()
-    lines = [intro, *sections]
+    findings = (ROOT / "benches" / "driver" / "findings.md").read_text()
+    lines = [intro, *sections, findings]
     if missing:
         lines.append("## Not measured here\n" + "\n".join(f"- {what}" for what in missing) + "\n")
     lines.append(

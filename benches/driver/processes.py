@@ -117,10 +117,10 @@ class Asker(Child):
     """A child that takes samples on request: `micro ask`, `peers ask`."""
 
     def ask(self, name, milliseconds):
-        """Nanoseconds of one run, by the wall clock and of processor time."""
+        """Nanoseconds of processor time of one run: of the thread that did it, and of all threads."""
         self.say(f"{name} {milliseconds}")
-        wall, cpu, _ = self.line().split()
-        return float(wall), float(cpu)
+        thread, process, _ = self.line().split()
+        return float(thread), float(process)
 
 
 children = []

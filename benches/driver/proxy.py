@@ -159,8 +159,8 @@ def measure(setting):
     running = proxies(setting, backend.address)
     targets = {"direct": backend} | {name: proxy for name, (proxy, _) in running.items()}
     names = list(targets)
-    rounds = setting.rounds(11, 3)
-    size = setting.rounds(2048, 256)
+    rounds = setting.rounds(9, 3)
+    size = setting.rounds(1024, 256)
     for name in names:
         download(targets[name], 128, 1)
         connect(targets[name], 200)

@@ -7,10 +7,10 @@ use rustix::time::{clock_gettime, ClockId};
 /// What one run of a task took, on average over the sample.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Nanoseconds by the wall clock.
-    pub wall: f64,
-    /// Nanoseconds of processor time, of all threads.
-    pub cpu: f64,
+    /// Nanoseconds of processor time of the thread that does it: what the clock on the wall would show on a machine with nobody else.
+    pub thread: f64,
+    /// Nanoseconds of processor time of all threads of the program.
+    pub process: f64,
     /// Runs.
     pub count: u64,
 }
@@ -28,17 +28,19 @@ pub fn sample(time: Duration, mut task: impl FnMut()) -> Sample {
         }
         batch *= 2;
     }
-    let (started, cpu, mut count) = (Instant::now(), processor_time(), 0);
+    let (started, mut count) = (Instant::now(), 0);
+    let before = (processor_time(ClockId::ThreadCPUTime), processor_time(ClockId::ProcessCPUTime));
     while started.elapsed() < time {
         (0..batch).for_each(|_| task());
         count += batch;
     }
-    let (wall, cpu) = (started.elapsed(), processor_time() - cpu);
+    let thread = processor_time(ClockId::ThreadCPUTime) - before.0;
+    let process = processor_time(ClockId::ProcessCPUTime) - before.1;
     let each = |time: Duration| time.as_nanos() as f64 / count as f64;
-    Sample { wall: each(wall), cpu: each(cpu), count }
+    Sample { thread: each(thread), process: each(process), count }
 }
 
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+fn processor_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

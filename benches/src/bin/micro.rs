@@ -3,7 +3,8 @@
 //! ```text
 //! micro list [STORIES]          the names of all cases
 //! micro flights                 NAME ROUTE WAITS SEGMENT,… (hexadecimal): what peers are to be given
-//! micro ask [STORIES]           for each line `NAME MILLISECONDS`: `WALL CPU COUNT`, the first two in nanoseconds for a run
+//! micro ask [STORIES]           for each line `NAME MILLISECONDS`: `THREAD PROCESS COUNT`, processor time of
+//!                               the working thread and of all, in nanoseconds for a run
 //! micro times NAME COUNT        runs a case, for tools that count instructions from outside
 //! ```
 
@@ -39,7 +40,7 @@ fn main() -> io::Result<()> {
                 let (name, time) = line.split_once(' ').expect("NAME MILLISECONDS");
                 let time = Duration::from_millis(time.parse().expect("milliseconds"));
                 let taken = sample(time, &mut find(&mut cases, name).task);
-                writeln!(out, "{:.2} {:.2} {}", taken.wall, taken.cpu, taken.count)?;
+                writeln!(out, "{:.2} {:.2} {}", taken.thread, taken.process, taken.count)?;
                 out.flush()?;
             }
         }
