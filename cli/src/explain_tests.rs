@@ -149,3 +149,42 @@ fn hexadecimal_input() {
         &["5 B routed by route 1 `ssh` to a:1"],
     );
 }
+
+#[test]
+fn each_request_goes_its_own_way() {
+    let (mut bytes, rest) = waiting_grpc();
+    bytes.extend(rest);
+    let mut block = Vec::new();
+    for (name, value) in
+        [(":method", "GET"), (":scheme", "http"), (":path", "/x\u{1b}[1m"), (":authority", "a")]
+    {
+        encode_field(&mut block, name.as_bytes(), value.as_bytes());
+    }
+    // A path with a control character is no request at all.
+    encode_frame(&mut bytes, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 3, &block);
+    block.clear();
+    for (name, value) in [(":method", "GET"), (":scheme", "http"), (":path", "/x"), (":authority", "a")] {
+        encode_field(&mut block, name.as_bytes(), value.as_bytes());
+    }
+    encode_frame(&mut bytes, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 5, &block);
+    encode_frame(&mut bytes, Kind::DATA, 0, 0, b"nobody's");
+    let report = explain(&bytes, &[ROUTES.as_slice(), &["--per-request", "--eof"]].concat());
+    assert_has(
+        &report,
+        &[
+            "HTTP/2: each request is routed by itself",
+            "request on stream 1: POST /a.B/C: route 1 `grpc` to 127.0.0.1:1",
+            "request on stream 5: GET /x: route 2 `http2` to b:2",
+            "the client broke the protocol: GOAWAY(PROTOCOL_ERROR)",
+        ],
+    );
+    assert!(!report.contains('\u{1b}') && !report.contains("stream 3"), "{report}");
+}
+
+#[test]
+fn a_request_that_no_route_takes_is_told_so() {
+    let (mut bytes, rest) = waiting_grpc();
+    bytes.extend(rest);
+    let report = explain(&bytes, &["--route", "http1=a:1", "--per-request"]);
+    assert_has(&report, &["request on stream 1: POST /a.B/C: no route takes it: 404, or grpc-status 12"]);
+}

@@ -1,0 +1,147 @@
+//! `oneport serve --per-request`, with a client of hand-made frames.
+
+#[allow(dead_code)] // this file uses a part of it
+mod serving;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::thread;
+
+use oneport_core::wire::frame::{encode_frame, flag, Head, Kind, HEAD_LEN, PREFACE};
+use oneport_core::wire::hpack::{Decoder, Limits, DEFAULT_TABLE_SIZE};
+
+use serving::{Serve, PATIENCE};
+
+/// `GET /` of `a`.
+const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
+
+struct Client {
+    stream: TcpStream,
+    decoder: Decoder,
+}
+
+impl Client {
+    fn new(serve: &Serve) -> Self {
+        let mut stream = TcpStream::connect(&serve.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream.write_all(PREFACE).expect("written");
+        stream.write_all(b"\0\0\0\x04\0\0\0\0\0").expect("written");
+        Self { stream, decoder: Decoder::new(DEFAULT_TABLE_SIZE) }
+    }
+
+    fn get(&mut self, stream: u32) {
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, GET);
+        self.stream.write_all(&frame).expect("written");
+    }
+
+    fn frame(&mut self) -> Option<(Head, Vec<u8>)> {
+        let mut bytes = vec![0; HEAD_LEN];
+        self.stream.read_exact(&mut bytes).ok()?;
+        let head = Head::peek(&bytes)?;
+        let mut payload = vec![0; head.frame_len() - HEAD_LEN];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some((head, payload))
+    }
+
+    /// The status that comes on this stream.
+    fn status(&mut self, stream: u32) -> String {
+        let limits = Limits { max_list_size: 65_536, max_string_len: 65_536 };
+        loop {
+            let (head, payload) = self.frame().expect("an answer");
+            if head.kind != Kind::HEADERS {
+                continue;
+            }
+            let mut status = String::new();
+            let read = self.decoder.decode(&payload, &limits, |field| {
+                if field.name == b":status" {
+                    status = String::from_utf8_lossy(field.value).into_owned();
+                }
+                ControlFlow::Continue(())
+            });
+            assert_eq!(read, Ok(()));
+            if head.stream == stream {
+                return status;
+            }
+        }
+    }
+
+    /// The last stream and the code of the next GOAWAY.
+    fn goaway(&mut self) -> (u32, u32) {
+        loop {
+            let (head, payload) = self.frame().expect("a GOAWAY");
+            if head.kind == Kind::GOAWAY {
+                let word =
+                    |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("four bytes"));
+                return (word(0), word(4));
+            }
+        }
+    }
+}
+
+/// A port where nobody listens.
+fn nobody() -> std::net::SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+}
+
+#[test]
+fn a_backend_that_is_down_fails_requests_and_not_the_connection() {
+    let serve = Serve::start(nobody(), &["--per-request"]);
+    let mut client = Client::new(&serve);
+    for stream in [1, 3, 5] {
+        client.get(stream);
+        assert_eq!(client.status(stream), "502");
+        let line = serve.logged("\"backend\"");
+        assert!(line.contains("backend-down") && line.contains("refused"), "{line}");
+    }
+    // To one client more nothing has changed.
+    let mut other = Client::new(&serve);
+    other.get(1);
+    assert_eq!(other.status(1), "502");
+}
+
+#[test]
+fn a_backend_of_http1_is_named() {
+    let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = backend.local_addr().expect("an address");
+    thread::spawn(move || {
+        for client in backend.incoming() {
+            let mut client = client.expect("a client");
+            let _ = client.read(&mut [0; 1_000]);
+            let _ = client.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let serve = Serve::start(address, &["--per-request"]);
+    let mut client = Client::new(&serve);
+    client.get(1);
+    assert_eq!(client.status(1), "502");
+    let line = serve.logged("fault");
+    assert!(line.contains(&address.to_string()) && line.contains("does not speak HTTP/2"), "{line}");
+}
+
+#[test]
+fn a_closed_route_is_forbidden() {
+    // Of the two routes, this one comes first.
+    let serve =
+        Serve::start_with(&["--route", "path:/=close", "--route", "any=127.0.0.1:1", "--per-request"]);
+    let mut client = Client::new(&serve);
+    for stream in [1, 3] {
+        client.get(stream);
+        assert_eq!(client.status(stream), "403");
+    }
+}
+
+#[test]
+fn a_signal_drains_what_is_split() {
+    let mut serve = Serve::start(nobody(), &["--per-request"]);
+    let mut client = Client::new(&serve);
+    client.get(1);
+    assert_eq!(client.status(1), "502");
+    serve.signal("TERM");
+    // First that it ends, without a word on which request is the last; then which one was.
+    assert_eq!(client.goaway(), (0x7fff_ffff, 0));
+    assert_eq!(client.goaway(), (1, 0));
+    assert_eq!(client.frame().map(|(head, _)| head), None);
+    assert!(serve.wait().success());
+}

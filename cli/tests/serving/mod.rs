@@ -1,0 +1,85 @@
+//! A running `oneport serve`.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{channel, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything that is waited for here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running `oneport serve` with one route, `any`; ended with the test.
+pub(crate) struct Serve {
+    child: Child,
+    pub(crate) address: String,
+    log: Receiver<String>,
+}
+
+impl Serve {
+    pub(crate) fn start(backend: SocketAddr, options: &[&str]) -> Self {
+        let route = format!("any={backend}");
+        Self::start_with(&[&["--route", route.as_str()], options].concat())
+    }
+
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_oneport"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut first).expect("where it listens");
+        let address = first.trim().rsplit(' ').next().expect("a word").to_owned();
+        let (line, log) = channel();
+        let errors = BufReader::new(child.stderr.take().expect("a pipe"));
+        thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|text| line.send(text)));
+        Self { child, address, log }
+    }
+
+    /// A client that has sent a request.
+    pub(crate) fn request(&self) -> TcpStream {
+        let mut client = TcpStream::connect(&self.address).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("written");
+        client
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell").success());
+    }
+
+    /// The next line of the log with this in it.
+    pub(crate) fn logged(&self, part: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let line = self.log.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("{part} is not in the log"));
+            if line.contains(part) {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it does not end");
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
