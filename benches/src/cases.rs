@@ -10,6 +10,8 @@ use crate::blocks::{first_block, Part, Story, Whose};
 use crate::crawl::{Crawl, KINDS, SIZES};
 use crate::flights::{self, Flight};
 use crate::life::Listener;
+use crate::recode::{self, WAYS};
+use crate::split::{Port, Script, KINDS as ASKED, STREAMS};
 
 /// Something to be repeated.
 pub struct Case {
@@ -72,7 +74,37 @@ pub fn all(stories: Option<&Path>, wanted: &dyn Fn(&str) -> bool) -> Vec<Case> {
             }
         }
     }
+    per_request(&mut chosen);
+    recode(&mut chosen, stories);
     chosen.cases
+}
+
+fn per_request(chosen: &mut Chosen<'_>) {
+    for (kind, asked) in ASKED {
+        for streams in STREAMS {
+            chosen.add(format!("split/{kind}/{streams}"), || {
+                let mut script = Script::new(asked, streams);
+                let mut port = Port::open();
+                port.warm(&mut script);
+                port.check(&mut script);
+                move || port.run(&mut script)
+            });
+            chosen.add(format!("split-script/{kind}/{streams}"), || {
+                let mut script = Script::new(asked, streams);
+                move || script.recite()
+            });
+        }
+    }
+}
+
+fn recode(chosen: &mut Chosen<'_>, stories: Option<&Path>) {
+    for (way, written) in WAYS {
+        for (source, lists) in recode::sources(stories) {
+            let writing = lists.clone();
+            chosen.add(format!("recode-write/{source}/{way}"), move || writing.writer(written));
+            chosen.add(format!("recode-read/{source}/{way}"), move || lists.reader(written));
+        }
+    }
 }
 
 fn life(flight: Flight, listener: Listener, expected: Why) -> impl FnMut() {

@@ -124,6 +124,7 @@ impl Crawl {
                     assert_eq!(bytes.len(), 0, "decided by the last byte");
                     return handover.into_parts().replay.len();
                 }
+                Output::Split(_) => unreachable!("connections are not split here"),
                 Output::Write(reply) => panic!("nothing to say, but {reply:?}"),
                 Output::Closed(outcome) => panic!("ends in {outcome:?}"),
             }

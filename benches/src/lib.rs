@@ -8,4 +8,7 @@ pub mod cases;
 pub mod crawl;
 pub mod flights;
 pub mod life;
+pub mod lists;
+pub mod recode;
 pub mod sample;
+pub mod split;

@@ -70,6 +70,7 @@ impl Listener {
                     is_silent = flight.waits && segments.len() == flight.segments.len() - 1;
                 }
                 Output::Routed(handover) => return (handover.why(), handover.into_parts()),
+                Output::Split(_) => unreachable!("connections are not split here"),
                 Output::Closed(outcome) => panic!("{} ends in {outcome:?}", flight.name),
             }
         }
