@@ -13,6 +13,9 @@ import memory
 import micro
 import per_request
 import proxy
+import recode
+import router
+import split
 from parts import Setting, store, stored
 from processes import PEERS, ROOT, Failed, output, raise_limits
 
@@ -25,6 +28,9 @@ PARTS = {
     "connections": (connections.measure, connections.report),
     "memory": (memory.measure, memory.report),
     "proxy": (proxy.measure, proxy.report),
+    "split": (split.measure, split.report),
+    "recode": (recode.measure, recode.report),
+    "router": (router.measure, router.report),
     "per-request": (per_request.measure, per_request.report),
 }
 PAGE = ROOT / "docs" / "benchmarks.md"

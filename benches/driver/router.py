@@ -1,0 +1,71 @@
+"""In process on tokio: tonic and axum behind `per_request()`, beside a router that merges both."""
+
+import statistics
+
+import plot
+from parts import table
+from processes import PROGRAMS, Server, output
+from stats import ratios, rounds_of, times
+
+MODES = {"merged": "merged router", "oneport": "behind per_request()"}
+# Label: what, connections, streams on each.
+LOADS = {
+    "half calls, half REST; 4 connections × 25": ("both", 4, 25),
+    "half calls, half REST; 1 connection × 100": ("both", 1, 100),
+    "half calls, half REST; 16 connections × 1": ("both", 16, 1),
+    "calls only; 4 connections × 25": ("grpc", 4, 25),
+    "REST only; 4 connections × 25": ("rest", 4, 25),
+}
+
+
+def load(server, what, connections, streams, milliseconds):
+    before = server.cpu_seconds()
+    line = output([PROGRAMS / "mix", server.address, milliseconds, connections, streams, what], cpu=1)
+    done, failed, seconds, p50, p99 = map(float, line.split())
+    used = server.cpu_seconds() - before
+    return {"rate": done / seconds, "cpu": used / max(done, 1), "failed": failed, "p50": p50, "p99": p99, "busy": used / seconds}
+
+
+def measure(setting):
+    results = {}
+    for label, (what, connections, streams) in LOADS.items():
+        servers = {mode: Server([PROGRAMS / "router", mode], cpu=0) for mode in MODES}
+        for server in servers.values():
+            load(server, what, connections, streams, 300)  # warm
+        results[label] = rounds_of(
+            setting.rounds(15, 3), list(MODES), lambda mode: load(servers[mode], what, connections, streams, setting.rounds(1500, 400))
+        )
+        for server in servers.values():
+            server.end()
+    return results
+
+
+def report(data, plots):
+    rows, chart = [], []
+    for label, taken in data.items():
+        rate = ratios([r["rate"] for r in taken["oneport"]], [r["rate"] for r in taken["merged"]])
+        cpu = ratios([r["cpu"] for r in taken["oneport"]], [r["cpu"] for r in taken["merged"]])
+        goal = "met" if rate.median >= 0.8 else "**short**"
+        chart.append((label, rate, "a" if rate.median >= 0.8 else "b"))
+        for mode, text in MODES.items():
+            middle = lambda what: statistics.median(r[what] for r in taken[mode])
+            ours = mode == "oneport"
+            rows.append([
+                label if not ours else "", text, f"{middle('rate'):,.0f}/s", rate.text(times) if ours else "-", goal if ours else "-",
+                f"{middle('cpu') * 1e6:.2f} µs", cpu.text(times) if ours else "-", f"{middle('p50') / 1e3:.2f} ms", f"{middle('p99') / 1e3:.2f} ms",
+                f"{middle('busy'):.0%}", f"{sum(r['failed'] for r in taken[mode]):.0f}",
+            ])
+    plots["router"] = plot.bars(
+        "Requests per second behind per_request(), as part of a merged router's", "median, line: quartiles; blue: goal met, yellow: short of it",
+        chart, times, (0.8, "goal: 0.8"),
+    )
+    head = ["load", "server", "requests", "÷ merged", "goal 0.8", "CPU per request", "÷ merged", "p50", "p99", "processor in use", "failed"]
+    return f"""## In process, beside a merged router
+tonic's health service and a handler of axum in one program on tokio: merged into one router behind `axum::serve`, which serves both as one HTTP/2 server, and as two servers behind
+`per_request()`. The client keeps so many streams open on so many connections and puts calls and REST requests on them in turn; it runs on the other processor, costs little, decodes and checks each response.
+Behind oneport each request goes through HTTP/2 twice: over the socket, and in memory to its server.
+
+![requests per second](benchmarks/router.svg)
+
+{table(head, rows)}
+"""
