@@ -223,7 +223,7 @@ def stories(setting):
         with gzip.open(f"{folder}/stories.jsonl.gz", "rt") as file:
             blocks = [json.loads(line) for line in file]
     except OSError as error:
-        setting.miss("HPACK: following blocks", f"no recordings of http2jp/hpack-test-case ({error}); see ONEPORT_HPACK_STORIES")
+        setting.miss("HPACK of whole connections", f"no recordings of http2jp/hpack-test-case ({error}); see ONEPORT_HPACK_STORIES")
         return False
     # A size below what a block's own update says can not be told to every decoder.
     lines = [f"{b['encoder']} {b['story']} {b['header_table_size'] or '-'} {b['wire']}" for b in blocks]
@@ -245,12 +245,6 @@ def measure_hpack(setting):
     return {"samples": samples, "sources": [name.removeprefix("hpack-ours/") for name in names]}
 
 
-def following(samples, whose, source):
-    """What all blocks behind the first take. Of medians: the difference of two short samples of one round is mostly noise."""
-    whole, first = (statistics.median(samples[f"hpack-{whose}/{source}/{part}"]["thread"]) for part in ("whole", "first"))
-    return [whole - first]
-
-
 def report_hpack(data, plots):
     samples = data["samples"]
     groups = {}
@@ -258,10 +252,8 @@ def report_hpack(data, plots):
     for source in data["sources"]:
         story, part = source.rsplit("/", 1)
         who = "flights" if story in recorded else story.rsplit("-", 1)[0]
-        if part == "first":
-            groups.setdefault((who, "first block"), []).append([samples[f"hpack-{w}/{source}"]["thread"] for w in ("ours", "fluke", "xnet")])
-        else:
-            groups.setdefault((who, "following"), []).append([following(samples, w, story) for w in ("ours", "fluke", "xnet")])
+        times_of = [samples[f"hpack-{whose}/{source}"]["thread"] for whose in ("ours", "fluke", "xnet")]
+        groups.setdefault((who, "first" if part == "first" else "all"), []).append(times_of)
     rows, chart = [], []
     for (who, part), all_ in sorted(groups.items(), key=lambda item: (item[0][0] != "flights", item[0])):
         fluke = [ratios(f, o).median for o, f, _ in all_]
@@ -272,13 +264,14 @@ def report_hpack(data, plots):
     plots["hpack"] = plot.bars(
         "HPACK decoding: others take this many times as long", "median of the stories, line: quartiles", chart, lambda value: f"{times(value)} ×", (1, "as fast")
     )
-    stories = sum(len(all_) for (who, part), all_ in groups.items() if who != "flights" and part == "first block")
+    stories = sum(len(all_) for (who, part), all_ in groups.items() if who != "flights" and part == "first")
     encoders = len({who for who, _ in groups} - {"flights"})
     head = ["written by", "blocks", "stories", "fluke-hpack ÷ ours", "least", "x/net ÷ ours", "least", "faster on each"]
     return f"""## HPACK decoding
 Real blocks: the first one of each recorded HTTP/2 flight, and {stories} stories by {encoders} encoders (http2jp/hpack-test-case; each a connection of its
-own). "First block" has a new decoder, which is what a verdict needs; "following" is the rest of the story, with the table that came before. Every field
-is looked at, nothing is stored: fluke-hpack by its form with a callback, which copies least. Goal: faster on every block.
+own). "First" is the first block with a new decoder, which is what a verdict needs; "all" is the whole connection, each block with the table that those before it
+have left. Every field is looked at, nothing is stored: fluke-hpack by its form with a callback, which copies least. Goal: faster on every block; the least of
+the stories is beside the median.
 
 The decoder inside of the crate h2 has no fair way in: it is private, `h2::Codec` (behind the feature `unstable`) reads frames and builds a
 `HeaderMap` around it, and the bridge for fuzzing decodes with a table of size 0. golang.org/x/net/http2/hpack, which cmux decodes with, is there instead.
