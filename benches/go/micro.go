@@ -218,7 +218,8 @@ func sample(task func(), length time.Duration) {
 	}
 	started, count := time.Now(), 0
 	thread, process := processorTime(rusageThread), processorTime(syscall.RUSAGE_SELF)
-	for time.Since(started) < length {
+	// At least one batch: on a busy machine the time may be over before the first look at the clock.
+	for count == 0 || time.Since(started) < length {
 		for range batch {
 			task()
 		}
