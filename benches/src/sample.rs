@@ -30,9 +30,12 @@ pub fn sample(time: Duration, mut task: impl FnMut()) -> Sample {
     }
     let (started, mut count) = (Instant::now(), 0);
     let before = (processor_time(ClockId::ThreadCPUTime), processor_time(ClockId::ProcessCPUTime));
-    while started.elapsed() < time {
+    loop {
         (0..batch).for_each(|_| task());
         count += batch;
+        if started.elapsed() >= time {
+            break;
+        }
     }
     let thread = processor_time(ClockId::ThreadCPUTime) - before.0;
     let process = processor_time(ClockId::ProcessCPUTime) - before.1;
