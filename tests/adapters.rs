@@ -41,6 +41,7 @@ macro_rules! suite {
                 an_eager_connection_owes_its_replay_only, vectored_writes_are_the_inner_streams_from_the_first_call,
                 a_backend_that_is_not_http2_is_counted, halves_share_the_ledgers, pings_are_answered_and_taken_out,
                 every_settings_of_the_client_is_acknowledged_once, a_greeted_client_may_leave, what_a_write_accepted_arrives,
+                what_is_left_over_is_pushed_on,
                 only_http2_is_greeted;
             listener: errors_of_accept_are_waited_out, a_connection_that_is_gone_makes_no_pause,
                 shutdown_is_at_once_and_harms_nobody_routed, shutdown_answers_a_request_that_has_begun,
@@ -59,9 +60,10 @@ macro_rules! suite {
                 floods_end_at_their_bound, many_openings_share_a_budget,
                 an_opening_beyond_the_budget_is_refused, broken_http2_gets_a_goaway;
             routes: a_full_backlog_holds_back_its_route_only, a_place_that_becomes_free_is_taken,
-                who_waits_for_a_place_can_be_told_to_go,
+                who_waits_for_a_place_can_be_told_to_go, who_waits_for_a_place_hears_that_its_server_is_gone,
                 what_waits_for_a_server_takes_no_room_from_others, a_server_that_hangs_is_alone,
                 a_dropped_incoming_refuses_its_own, a_server_can_refuse, no_route_is_answered_at_once,
+                one_read_is_all_that_is_taken, who_is_refused_holds_no_place,
                 what_follows_the_verdict_waits_in_the_kernel;
         }
     };

@@ -5,17 +5,19 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_core::Stream;
-use oneport::matchers::http1;
+use oneport::matchers::{grpc, http1, ssh};
 use oneport::tokio::{Accepted, Mux, StreamListener};
-use oneport::{Address, Addresses, Outcome, Reason};
-use tokio::io::{duplex, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use oneport::{Address, Addresses, Config, Limits, Outcome, Reason, Undecided};
+use tokio::io::{duplex, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::frames::{request, waiting};
 use super::PATIENCE;
 
 const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -26,10 +28,10 @@ fn runtime() -> Runtime {
 }
 
 /// Connections from a channel; it ends with its sender.
-struct Channel(UnboundedReceiver<io::Result<Accepted<DuplexStream>>>);
+struct Channel<T = DuplexStream>(UnboundedReceiver<io::Result<Accepted<T>>>);
 
-impl Stream for Channel {
-    type Item = io::Result<Accepted<DuplexStream>>;
+impl<T> Stream for Channel<T> {
+    type Item = io::Result<Accepted<T>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_recv(cx)
@@ -85,6 +87,118 @@ fn a_handle_works_while_the_mux_serves() {
         assert_eq!(handle.counters().accepted, 0);
         drop(sender);
     });
+}
+
+/// A socket that holds a request when patience runs out, and has told nobody yet.
+struct Late {
+    reads: usize,
+    written: Arc<AtomicU64>,
+}
+
+impl AsyncRead for Late {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.reads += 1;
+        match self.reads {
+            1 => buf.put_slice(&waiting()),
+            3 => buf.put_slice(&request("application/grpc")),
+            _ => return Poll::Pending,
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Late {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.written.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// When patience has run out, what the socket already holds is taken first: nobody is greeted who has said what was waited for.
+#[test]
+fn what_the_socket_holds_comes_before_the_greeting() {
+    runtime().block_on(async {
+        let (sender, receiver) = unbounded_channel::<io::Result<Accepted<Late>>>();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let mut calls = mux.route("grpc", grpc());
+        tokio::spawn(mux.serve());
+        let written = Arc::new(AtomicU64::new(0));
+        let late = Late { reads: 0, written: written.clone() };
+        sender.send(Ok((late, Addresses::UNKNOWN))).expect("it is read");
+        let call = timeout(PATIENCE, calls.accept()).await.expect("in time").expect("the call");
+        assert!(!call.was_greeted());
+        assert_eq!(written.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// A client that does not even take its refusal is let go when the time to linger is over.
+#[test]
+fn a_refusal_that_can_not_be_written_has_its_time() {
+    runtime().block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut limits = Limits::default();
+        limits.linger = Duration::from_millis(50);
+        let listener = StreamListener::new(Channel(receiver), Address::Unknown);
+        let mut mux = Mux::with_bounds(listener, Config::default(), limits);
+        let _route = mux.route("ssh", ssh());
+        let handle = mux.handle();
+        tokio::spawn(mux.serve());
+        // There is room for sixteen bytes of it, and the client reads none.
+        let (mut client, inner) = duplex(16);
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        client.write_all(HTTP1).await.expect("it is read");
+        let gone = async {
+            while handle.counters().count("refused") == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, gone).await.expect("it is let go");
+        assert_eq!(handle.undecided(), Undecided::default());
+    });
+}
+
+/// A connection that goes with its runtime while it is undecided ends as by a shutdown.
+#[test]
+fn a_connection_that_goes_with_its_runtime_has_its_outcome() {
+    let runtime = runtime();
+    let ended = Arc::new(AtomicU64::new(0));
+    let world = runtime.block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let route = mux.route("http1", http1());
+        let ends = ended.clone();
+        mux.on_outcome(move |report| {
+            assert_eq!(report.outcome, Outcome::Shutdown);
+            ends.fetch_add(1, Ordering::Relaxed);
+        });
+        let handle = mux.handle();
+        tokio::spawn(mux.serve());
+        let (client, inner) = duplex(16);
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        let accepted = async {
+            while handle.undecided().silent == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, accepted).await.expect("in time");
+        (client, sender, route)
+    });
+    assert_eq!(ended.load(Ordering::Relaxed), 0);
+    drop(runtime);
+    assert_eq!(ended.load(Ordering::Relaxed), 1);
+    drop(world);
 }
 
 /// What was accepted and has not run yet when serving ends has its outcome all the same, before the runtime can be dropped.

@@ -343,6 +343,36 @@ pub(crate) fn what_a_write_accepted_arrives(kit: &dyn Kit) {
     }
 }
 
+/// What a write accepted and the socket has not taken yet goes on with a flush, and also while the server waits for an answer.
+pub(crate) fn what_is_left_over_is_pushed_on(kit: &dyn Kit) {
+    let mut port = pairs().by_protocol().impatient().open(kit);
+    for is_flushed in [true, false] {
+        let mut client = port.pair(Faults { write_at_most: Some(1), stutters: true, ..Faults::default() });
+        client.send(&waiting());
+        client.expect(&greeting());
+        client.send(&[settings_ack(), request("application/grpc")].concat());
+        let mut served = port.accept("grpc");
+        served.expect(&[waiting(), request("application/grpc")].concat());
+        // SETTINGS are held back until they are whole, and then accepted at once.
+        served.write_all(&settings(&[])).expect("the client reads");
+        if is_flushed {
+            served.flush().expect("the client reads");
+        }
+        let serving = thread::spawn(move || {
+            if !is_flushed {
+                served.expect(b"an answer");
+            }
+            served
+        });
+        client.expect(&settings(&[(3, 0x7fff_ffff)]));
+        client.send(b"an answer");
+        let mut served = serving.join().expect("it is answered");
+        if is_flushed {
+            served.expect(b"an answer");
+        }
+    }
+}
+
 /// A waiting client that speaks no HTTP/2 is never greeted, however long it waits.
 pub(crate) fn only_http2_is_greeted(kit: &dyn Kit) {
     let mut port = tcp()

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use oneport::{Address, Addresses, Outcome, Reason, Why, EVICTION_GRACE};
 
 use crate::adapters::client::Client;
-use crate::adapters::eventually;
 use crate::adapters::frames::{frames, greeting, request, settings_ack, waiting};
 use crate::adapters::kit::{AcceptLog, Faults, Kit};
 use crate::adapters::port::{check_books, flaky_tcp, handed, tcp, timed, unix, Port};
+use crate::adapters::{eventually, PATIENCE};
 use crate::flights::flight;
 
 const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -136,6 +136,8 @@ pub(crate) fn shutdown_reaches_who_waits_for_a_place(kit: &dyn Kit) {
         .limits(|limits| {
             limits.backlog = 1;
             limits.linger = LINGER;
+            // Nothing but the shutdown may end its wait.
+            limits.delivery_deadline = 4 * PATIENCE;
         })
         .open(kit);
     let mut first = port.client_that_says(HTTP1);
@@ -190,8 +192,10 @@ fn evict(kit: &dyn Kit) -> bool {
     sleep(EVICTION_GRACE + Duration::from_millis(20));
     let start = Instant::now();
     let mut newcomers = Vec::new();
-    for _ in &silent {
+    // One after the other: two that are told to go may end in any order.
+    for gone in 1..=3 {
         newcomers.push(port.client());
+        port.records.wait(gone);
     }
     // Only newcomers are silent now: the one in mid-opening has to go.
     newcomers.push(port.client());

@@ -188,7 +188,7 @@ pub(crate) fn every_http2_phase_ends(kit: &dyn Kit) {
             config.http2_headers_deadline = SOON;
         })
         .open(kit);
-    let headers = crate::adapters::frames::request("text/plain");
+    let headers = request("text/plain");
     let cases = [
         (waiting()[..25].to_vec(), Phase::Http2Settings, ErrorCode::NO_ERROR),
         ([waiting(), headers[..11].to_vec()].concat(), Phase::Http2Headers, ErrorCode::ENHANCE_YOUR_CALM),

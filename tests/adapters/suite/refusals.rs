@@ -179,7 +179,8 @@ pub(crate) fn many_openings_share_a_budget(kit: &dyn Kit) {
     let mut most = 0;
     eventually("the flood has come", || {
         most = most.max(port.control.undecided().bytes);
-        flooding.is_finished() && most > BUDGET / 2
+        // They are four times the budget: some of them must go, however slowly they are read.
+        flooding.is_finished() && most > BUDGET / 2 && port.control.counters().count("refused") > 0
     });
     let clients = flooding.join().expect("it ends");
     assert!(most <= BUDGET, "{most}");

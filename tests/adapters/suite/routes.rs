@@ -1,15 +1,16 @@
 //! Routes whose servers are slow, hang, or are gone: their clients are answered in their own protocol, and all others live (laws
 //! 9 and 11).
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use oneport::{Outcome, Reason, EVICTION_GRACE};
+use oneport::{Addresses, Outcome, Reason, EVICTION_GRACE};
 use oneport_core::wire::frame::{flag, Kind};
 
 use crate::adapters::client::Client;
 use crate::adapters::frames::{frames, request, waiting};
-use crate::adapters::kit::{Kit, Owes};
-use crate::adapters::port::{tcp, timed, Record};
+use crate::adapters::kit::{Faults, Kit, Owes};
+use crate::adapters::port::{handed, tcp, timed, Record};
 use crate::flights::flight;
 
 const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
@@ -137,6 +138,27 @@ pub(crate) fn who_waits_for_a_place_can_be_told_to_go(kit: &dyn Kit) {
     served.expect(HTTP1);
 }
 
+/// Who waits for a place at a server that goes is answered at once, long before its deadline.
+pub(crate) fn who_waits_for_a_place_hears_that_its_server_is_gone(kit: &dyn Kit) {
+    let mut port = tcp()
+        .by_protocol()
+        .limits(|limits| {
+            limits.backlog = 1;
+            limits.delivery_deadline = 4 * crate::adapters::PATIENCE;
+        })
+        .open(kit);
+    let mut first = port.client_that_says(HTTP1);
+    port.wait_decided();
+    let mut second = port.client_that_says(HTTP1);
+    port.wait_undecided(0, 1, 0);
+    drop(port.routes.remove("http1"));
+    expect_http1_status(&mut first, "502");
+    expect_http1_status(&mut second, "502");
+    let records = port.records.wait(3);
+    let down = |record: &&Record| matches!(record.outcome, Outcome::Refused(Reason::BackendDown));
+    assert_eq!(records.iter().filter(down).count(), 2, "{records:?}");
+}
+
 /// Openings that wait for a server that does not take them have a bound of bytes, and take nothing from other routes.
 pub(crate) fn what_waits_for_a_server_takes_no_room_from_others(kit: &dyn Kit) {
     const BUDGET: usize = 64 * 1024;
@@ -231,6 +253,43 @@ pub(crate) fn no_route_is_answered_at_once(kit: &dyn Kit) {
     assert!(took < Duration::from_secs(5));
     port.records.wait(5);
     port.check_books();
+}
+
+/// Of what a client has sent before it was accepted, one read is taken and no more.
+pub(crate) fn one_read_is_all_that_is_taken(kit: &dyn Kit) {
+    let mut port = handed().by_protocol().open(kit);
+    // It waits until the mux is served.
+    port.pair(Faults::default()).send(HTTP1);
+    drop(port.accept("http1"));
+
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let sent = [HTTP1, &[7; 4 * ONE_READ]].concat();
+    Client::of_pair(ours.try_clone().expect("a socket")).send(&sent);
+    port.control.connect(theirs, Faults::default(), Addresses::UNKNOWN).expect("it is served");
+    let mut served = port.accept("http1");
+    let Some(Owes::Replay(bytes)) = served.owes() else { panic!("{:?}", served.owes()) };
+    assert!((HTTP1.len()..=ONE_READ).contains(&bytes), "{bytes}");
+    served.expect(&sent);
+    drop(ours);
+}
+
+/// A connection that is refused after all gives its place in the backlog back before it is answered.
+pub(crate) fn who_is_refused_holds_no_place(kit: &dyn Kit) {
+    let mut port = tcp()
+        .by_protocol()
+        .limits(|limits| {
+            limits.backlog = 1;
+            limits.opening_bytes = ONE_READ;
+            limits.linger = 4 * crate::adapters::PATIENCE;
+            limits.delivery_deadline = 4 * crate::adapters::PATIENCE;
+        })
+        .open(kit);
+    let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let mut client = port.client_that_says(head.as_bytes());
+    expect_http1_status(&mut client, "503");
+    // It may go on reading for long, and nobody waits for that.
+    port.check_life("http1", HTTP1);
+    drop(client);
 }
 
 /// After the verdict nothing is read from the client until its server has taken it: what it sends waits in the kernel.
