@@ -169,6 +169,38 @@ fn a_refusal_that_can_not_be_written_has_its_time() {
     });
 }
 
+/// A connection that goes with its runtime while it is undecided ends as by a shutdown.
+#[test]
+fn a_connection_that_goes_with_its_runtime_has_its_outcome() {
+    let runtime = runtime();
+    let ended = Arc::new(AtomicU64::new(0));
+    let world = runtime.block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let route = mux.route("http1", http1());
+        let ends = ended.clone();
+        mux.on_outcome(move |report| {
+            assert_eq!(report.outcome, Outcome::Shutdown);
+            ends.fetch_add(1, Ordering::Relaxed);
+        });
+        let handle = mux.handle();
+        tokio::spawn(mux.serve());
+        let (client, inner) = duplex(16);
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        let accepted = async {
+            while handle.undecided().silent == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, accepted).await.expect("in time");
+        (client, sender, route)
+    });
+    assert_eq!(ended.load(Ordering::Relaxed), 0);
+    drop(runtime);
+    assert_eq!(ended.load(Ordering::Relaxed), 1);
+    drop(world);
+}
+
 /// What was accepted and has not run yet when serving ends has its outcome all the same, before the runtime can be dropped.
 #[test]
 fn no_outcome_is_lost_with_the_runtime() {
