@@ -83,7 +83,7 @@ impl List {
                 b"x-request-id" | b"traceparent" => {
                     let end = field.value.len().min(8);
                     field.value[..end]
-                        .copy_from_slice(&format!("{:08x}", number * 0x0765_4321)[..end].as_bytes());
+                        .copy_from_slice(&format!("{:08x}", number * 0x0765_4321).as_bytes()[..end]);
                 }
                 // It counts down from the caller's deadline.
                 b"grpc-timeout" => field.value = format!("{}u", 998_000 + 7 * number).into_bytes(),
