@@ -193,7 +193,8 @@ impl<'p> Session<'p> {
             self.facts = words::facts(facts);
         }
         let phase = self.machine.phase();
-        if phase != self.phase && phase != Phase::Delivery {
+        let goes_on_elsewhere = self.plan.per_request && phase == Phase::Http2Settings;
+        if phase != self.phase && phase != Phase::Delivery && !goes_on_elsewhere {
             self.phase = phase;
             self.tell(&format!("{}: {}", phase.name(), words::phase(phase)));
         }
@@ -225,6 +226,8 @@ impl<'p> Session<'p> {
                 }
                 Output::Split(opening) => {
                     self.tell("HTTP/2: each request is routed by itself");
+                    // Of the connection they say no more than that; each request has its own.
+                    self.facts.clear();
                     self.requests = Some(Requests::new(self.plan, opening, self.now));
                     return self.drain();
                 }

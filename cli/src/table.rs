@@ -152,6 +152,7 @@ impl Draft {
     pub(crate) fn plan(self, environment: &Environment) -> Result<Plan, Error> {
         self.check_reach()?;
         let listeners = self.listeners(environment)?;
+        self.check_loops(&listeners)?;
         let warnings = self.warnings(environment);
         let plan_route = |(route, _): (Route, String)| PlannedRoute {
             name: route.conditions.to_string(),
@@ -222,6 +223,23 @@ impl Draft {
             Some((name, _, why)) => Err(Error::usage(format!("`{name}` can never be reached: {why}"))),
             None => Ok(()),
         }
+    }
+
+    /// A backend that is where we listen would be a connection to ourselves, and so on.
+    fn check_loops(&self, listeners: &[Listen]) -> Result<(), Error> {
+        let others = [&self.otherwise, &self.on_timeout].into_iter().flatten();
+        let others = others.chain(self.server_first.as_ref().map(|(backend, _)| backend));
+        let backends = self.routes.iter().map(|(route, _)| &route.backend).chain(others);
+        for backend in backends {
+            let Backend::Server(address) = backend else { continue };
+            // Port 0 is another port each time.
+            if address.port() != Some(0) && listeners.iter().any(|listen| listen.address == *address) {
+                return Err(Error::usage(format!(
+                    "the backend `{address}` is where oneport itself listens: every connection would come back to it"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn listeners(&self, environment: &Environment) -> Result<Vec<Listen>, Error> {

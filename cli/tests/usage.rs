@@ -96,6 +96,10 @@ fn mistakes_in_arguments() {
         (&["serve", "--route", "any=a:1", "--log-format", "xml"], &["'xml'", "text, json"]),
         (&["serve", "--route", "any=a:1", "--log-level", "trace"], &["'trace'", "error, warn, info, debug"]),
         (&["check", "--config", "a.toml", "--route", "any=a:1"], &["cannot be used with"]),
+        (
+            &["serve", "--listen", "127.0.0.1:9", "--route", "http=a:1", "--route", "any=127.0.0.1:9"],
+            &["`127.0.0.1:9` is where oneport itself listens"],
+        ),
         (&["check", "--config", "/nonexistent/a.toml"], &["can not read /nonexistent/a.toml: No such file"]),
         (&["explain", "--route", "any=a:1", "/nonexistent"], &["can not read /nonexistent: No such file"]),
         (&["explain", "--route", "any=a:1", "--segments", "0"], &["at least 1"]),

@@ -336,3 +336,16 @@ fn a_hostile_backend_ends_only_itself() {
         assert_eq!(rig.outcome, None);
     }
 }
+
+/// Decoding them is work, also when their streams are long gone.
+#[test]
+fn header_blocks_of_streams_that_nobody_wants() {
+    let mut rig = Rig::new();
+    let nowhere = [(":method", "POST"), (":scheme", "http"), (":path", "/none"), (":authority", "a")];
+    rig.client.say_head(1, &nowhere, false, None);
+    rig.run();
+    let count = until_calm(&mut rig, 2_000, 70_000, |client, _| {
+        encode_frame(&mut client.out, Kind::HEADERS, flag::END_HEADERS, 1, b"\x82");
+    });
+    assert_eq!(count, 1_000);
+}

@@ -30,6 +30,9 @@ impl Requests {
         }
         let heard = Arc::new(Mutex::new(Vec::new()));
         let mut config = plan.limits.split(plan.drain);
+        // No backend ever answers here: requests must not run into what bounds those that wait.
+        config.max_concurrent_streams = u32::MAX;
+        config.max_held_fields = usize::MAX;
         let sink = heard.clone();
         config.on_request = Some(RequestObserver::new(move |report| {
             let Fact::Present(request) = report.facts.request() else { return };

@@ -136,6 +136,10 @@ impl<R> Core<R> {
             if !ends || flow.is_ended || flow.check_end().is_err() {
                 return Err(message::Malformed);
             }
+            if self.held_fields + fields.len() > self.config.max_held_fields {
+                return Err(message::Malformed);
+            }
+            self.held_fields += fields.len();
             flow.is_ended = true;
             flow.has_trailers = true;
             std::mem::swap(&mut flow.trailers, fields);

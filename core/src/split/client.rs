@@ -92,7 +92,7 @@ impl<R> Core<R> {
                     self.client.put_window_update(id, increment);
                 }
             }
-            Err(code) => self.abort(id, code, ErrorCode::CANCEL),
+            Err(code) => self.abort_for_client(id, code),
         }
         Ok(())
     }
@@ -120,7 +120,12 @@ impl<R> Core<R> {
     fn late(&mut self, id: u32, is_head: bool) -> Result<(), Fault> {
         let is_above_drain = self.drain.as_ref().and_then(|drain| drain.last).is_some_and(|last| id > last);
         if is_above_drain || self.is_remembered(id) {
-            return Ok(());
+            // A header block is work, also of a stream that nobody wants any more.
+            return if is_head && !self.resets.spend(1, self.now) {
+                Err(ErrorCode::ENHANCE_YOUR_CALM)
+            } else {
+                Ok(())
+            };
         }
         if is_head {
             return Err(ErrorCode::STREAM_CLOSED);
@@ -149,9 +154,14 @@ impl<R> Core<R> {
             flow.check_end()
         };
         if let Err(code) = checked {
-            self.abort(id, code, ErrorCode::CANCEL);
+            self.abort_for_client(id, code);
             return Ok(());
         }
+        if self.held_fields + self.client.fields.len() > self.config.max_held_fields {
+            self.abort_for_client(id, ErrorCode::ENHANCE_YOUR_CALM);
+            return Ok(());
+        }
+        self.held_fields += self.client.fields.len();
         flow.is_ended = true;
         flow.has_trailers = true;
         std::mem::swap(&mut flow.trailers, &mut self.client.fields);
@@ -172,7 +182,8 @@ impl<R> Core<R> {
             if !self.resets.spend(1, self.now) {
                 return Err(ErrorCode::ENHANCE_YOUR_CALM);
             }
-            self.reset_client(id, ErrorCode::REFUSED_STREAM);
+            // Paid for already.
+            self.end_at_client(id, ErrorCode::REFUSED_STREAM);
             return Ok(());
         }
         if self.client.is_oversized {
@@ -260,7 +271,7 @@ impl<R> Core<R> {
         };
         match widened {
             Ok(()) => wake(&mut self.client.ready, id, &mut stream.down.is_ready),
-            Err(code) => self.abort(id, code, ErrorCode::CANCEL),
+            Err(code) => self.abort_for_client(id, code),
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::links::{BackendId, Link, LinkState};
+use super::stream::Stream;
 use super::{ConnectionEnd, SplitConfig, SplitOutcome, SplitPhase};
 use crate::mux::after;
 use crate::wire::frame::ErrorCode;
@@ -74,14 +75,17 @@ impl<R> Core<R> {
         }
     }
 
-    /// Responses that a client has not taken for long are given up.
+    /// Responses that a client has not taken for long are given up, and what is left of requests behind their whole responses.
     fn end_stalled(&mut self) {
         let (now, deadline) = (self.now, self.config.stall_deadline);
+        let blocked = |stream: &Stream| {
+            [stream.down.blocked_since, stream.up.blocked_since].into_iter().flatten().min()
+        };
         let is_stalled = |since: Option<Instant>| since.is_some_and(|since| now >= after(since, deadline));
-        for id in self.streams.ids(|stream| is_stalled(stream.down.blocked_since)) {
-            self.abort(id, ErrorCode::CANCEL, ErrorCode::CANCEL);
+        for id in self.streams.ids(|stream| is_stalled(blocked(stream))) {
+            self.abort_for_client(id, ErrorCode::CANCEL);
         }
-        let next = self.streams.iter().filter_map(|stream| stream.down.blocked_since).min();
+        let next = self.streams.iter().filter_map(blocked).min();
         self.stall_check = next.map(|since| after(since, deadline));
     }
 

@@ -91,7 +91,8 @@ pub struct SplitConfig {
     pub stall_deadline: Duration,
     /// How long a backend may take to be connected and to say its SETTINGS. Default 5 s.
     pub connect_deadline: Duration,
-    /// How long a backend with requests may be silent before it is asked by a PING whether it lives. Default 30 s.
+    /// How long a backend with requests may be silent before it is asked by a PING whether it lives. Default 6 min: servers of gRPC
+    /// take PINGs that come more often than every 5 min for abuse, and end the connection.
     pub keepalive_after: Duration,
     /// How long it may be silent after that. Default 10 s.
     pub keepalive_timeout: Duration,
@@ -135,7 +136,7 @@ impl Default for SplitConfig {
             write_deadline: Duration::from_secs(30),
             stall_deadline: Duration::from_secs(5 * 60),
             connect_deadline: Duration::from_secs(5),
-            keepalive_after: Duration::from_secs(30),
+            keepalive_after: Duration::from_secs(6 * 60),
             keepalive_timeout: Duration::from_secs(10),
             drain_grace: Duration::from_secs(1),
             drain_deadline: Duration::from_secs(8),

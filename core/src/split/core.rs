@@ -109,9 +109,14 @@ impl<R> Core<R> {
     }
 
     /// Tells the client that a stream is over. What it has on the way for it is late, not wrong.
-    pub(super) fn reset_client(&mut self, id: u32, code: ErrorCode) {
+    pub(super) fn end_at_client(&mut self, id: u32, code: ErrorCode) {
         self.client.put_reset(id, code);
         self.remember(id);
+    }
+
+    /// As [`end_at_client`](Self::end_at_client), for something that the client did. What backends do is not on its account.
+    pub(super) fn reset_client(&mut self, id: u32, code: ErrorCode) {
+        self.end_at_client(id, code);
         if code != ErrorCode::NO_ERROR && !self.own_resets.spend(1, self.now) {
             self.fail_client(ErrorCode::ENHANCE_YOUR_CALM);
         }
@@ -141,12 +146,22 @@ impl<R> Core<R> {
         }
     }
 
-    /// Ends a stream on both sides.
+    /// Ends a stream on both sides, because of something that a backend did or did not do.
     pub(super) fn abort(&mut self, id: u32, to_client: ErrorCode, to_backend: ErrorCode) {
         self.reset_link(id, to_backend);
         let Some(stream) = self.streams.get(id) else { return };
         if stream.is_open_at_client {
-            self.reset_client(id, to_client);
+            self.end_at_client(id, to_client);
+        }
+        self.forget(id);
+    }
+
+    /// Ends a stream on both sides, because of something that the client did.
+    pub(super) fn abort_for_client(&mut self, id: u32, code: ErrorCode) {
+        self.reset_link(id, ErrorCode::CANCEL);
+        let Some(stream) = self.streams.get(id) else { return };
+        if stream.is_open_at_client {
+            self.reset_client(id, code);
         }
         self.forget(id);
     }
@@ -154,7 +169,8 @@ impl<R> Core<R> {
     /// Forgets a stream, and gives back what its data has of windows.
     pub(super) fn forget(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        self.held_fields = self.held_fields.saturating_sub(stream.head.len());
+        let fields = stream.head.len() + stream.up.trailers.len() + stream.down.trailers.len();
+        self.held_fields = self.held_fields.saturating_sub(fields);
         self.replay_held = self.replay_held.saturating_sub(stream.kept.len());
         if std::mem::take(&mut stream.is_open_at_client) {
             self.client_active = self.client_active.saturating_sub(1);
@@ -193,11 +209,17 @@ impl<R> Core<R> {
         if stream.up.is_ended && std::mem::take(&mut stream.is_open_at_client) {
             self.client_active = self.client_active.saturating_sub(1);
         }
+        if stream.up.is_ended && !stream.up.is_sent {
+            // The response is whole. A backend that does not want the rest of the request does not keep the stream for ever.
+            stream.up.blocked_since.get_or_insert(self.now);
+            let check = after(self.now, self.config.stall_deadline);
+            self.stall_check.get_or_insert(check);
+        }
         let (is_sent, is_open) = (stream.up.is_sent, stream.is_open_at_client);
         match stream.reset_after {
             Some(code) => {
                 if is_open {
-                    self.reset_client(id, code);
+                    self.end_at_client(id, code);
                 }
                 self.forget(id);
             }
@@ -286,14 +308,7 @@ impl<R> Core<R> {
     /// Bytes of memory held for payload, heads, frames that are not whole and output that was not handed out.
     pub(super) fn buffered(&self) -> usize {
         let streams = self.streams.iter();
-        let bodies: usize = streams
-            .map(|stream| {
-                stream.up.queue.len()
-                    + stream.down.queue.len()
-                    + stream.up.trailers.len()
-                    + stream.down.trailers.len()
-            })
-            .sum();
+        let bodies: usize = streams.map(|stream| stream.up.queue.len() + stream.down.queue.len()).sum();
         let hops: usize = self.links.iter().map(|link| link.peer.held()).sum();
         bodies + hops + self.client.held() + self.held_fields + self.replay_held
     }

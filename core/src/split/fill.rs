@@ -93,6 +93,9 @@ impl<R> Core<R> {
                 }
             };
             starved = 0;
+            if sent > 0 {
+                stream.up.blocked_since = stream.up.blocked_since.map(|_| self.now);
+            }
             if let Some(increment) = stream.up.credit(sent, self.config.stream_window) {
                 self.client.put_window_update(id, increment);
             }

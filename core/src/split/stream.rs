@@ -27,6 +27,8 @@ pub(super) struct Flow {
     /// What may still be sent to the receiver; below 0 when it made its windows smaller (RFC 9113 §6.9.2).
     pub(super) send_window: i64,
     uncredited: u32,
+    /// Bytes that were credited when they were sent, and are to be sent again.
+    credited: usize,
     /// What `content-length` leaves to be sent.
     pub(super) content_left: Option<u64>,
     /// Since when there is something that no window lets pass.
@@ -76,7 +78,9 @@ impl Flow {
 
     /// Bytes that count against the sender's window have left; says how much to give back, once that is worth a frame.
     pub(super) fn credit(&mut self, bytes: usize, window: u32) -> Option<u32> {
-        self.uncredited += bytes as u32;
+        let again = bytes.min(self.credited);
+        self.credited -= again;
+        self.uncredited += (bytes - again) as u32;
         if self.is_ended || self.uncredited == 0 || self.uncredited < window / 2 {
             return None;
         }
@@ -207,6 +211,7 @@ impl Stream {
     pub(super) fn rewind(&mut self) {
         let mut sent = Vec::new();
         while let Some(piece) = self.kept.pop(usize::MAX) {
+            self.up.credited += piece.len();
             sent.push(piece);
         }
         for piece in sent.into_iter().rev() {

@@ -81,3 +81,23 @@ fn bodies_that_are_held_have_a_bound_together() {
     assert_eq!(rig.at("rest").content(3).len(), 2_000);
     rig.expect_client(5, &[Word::Reset(7)]);
 }
+
+/// The client was given credit for it when it was sent for the first time.
+#[test]
+fn a_body_that_is_sent_again_is_credited_once() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &POST, false, None);
+    for _ in 0..4 {
+        rig.client.say_data(1, &[b'x'; 10_000], false, None);
+    }
+    rig.run();
+    let before = rig.client.sendable(1);
+    for _ in 0..3 {
+        rig.at("rest").say_goaway(0, 0);
+        rig.run();
+        assert_eq!(rig.client.words(1), [], "it is tried again");
+    }
+    assert_eq!(rig.backends.len(), 4);
+    assert_eq!(rig.at("rest").content(1).len(), 40_000);
+    assert_eq!(rig.client.sendable(1), before);
+}

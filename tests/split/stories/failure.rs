@@ -208,7 +208,9 @@ fn a_refusal_of_the_backend_goes_to_the_client() {
 
 #[test]
 fn a_silent_backend_is_asked_and_then_given_up() {
-    let mut rig = Rig::new();
+    let mut config = SplitConfig::default();
+    config.keepalive_after = Duration::from_secs(30);
+    let mut rig = Rig::with(config);
     rig.get(1, "/a");
     rig.get(3, "/b");
     rig.pass(Duration::from_secs(29));
@@ -364,4 +366,40 @@ fn what_is_told_of_a_closed_connection_has_no_effect() {
     rig.run();
     rig.get(3, "/");
     rig.expect_at("rest", 3, &[head(&[(":method", "GET"), (":scheme", "http"), (":path", "/")]), Word::End]);
+}
+
+/// What a backend refuses or cancels costs its own requests and nothing else, however many there are.
+#[test]
+fn what_backends_reset_is_not_on_the_clients_account() {
+    for code in [2, 7, 8] {
+        let mut rig = Rig::new();
+        for count in 0..2_500 {
+            let id = count * 2 + 1;
+            rig.get(id, "/a");
+            rig.at("a").say_reset(id, code);
+            rig.run();
+        }
+        assert_eq!(rig.outcome, None);
+        rig.get(9_999, "/b");
+        rig.at("b").say_head(9_999, &OK, true, None);
+        rig.run();
+        rig.expect_client(9_999, &[head(&OK), Word::End]);
+    }
+}
+
+/// The response is whole, and the backend takes no more of the request, nor says that it does not want it.
+#[test]
+fn what_nobody_takes_behind_a_whole_response_is_given_up() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, &[7; 100], true, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), Word::End]);
+    assert_eq!(rig.machine.streams(), 1, "it may still want it");
+    rig.pass(SplitConfig::default().stall_deadline);
+    assert_eq!(rig.machine.streams(), 0);
+    assert_eq!(rig.outcome, None);
 }

@@ -163,3 +163,22 @@ fn heads_that_are_held_are_bounded() {
     rig.expect_client(7, &[Word::Reset(7)]);
     assert!(rig.machine.buffered() <= 10_000);
 }
+
+/// Trailers wait behind their bodies, and are held like heads.
+#[test]
+fn trailers_that_are_held_are_bounded() {
+    let mut config = SplitConfig::default();
+    config.max_held_fields = 2_000;
+    let mut rig = Rig::with(config);
+    rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
+    let long = "x".repeat(1_500);
+    for id in [1, 3] {
+        rig.client.say_head(id, &POST, false, None);
+        rig.client.say_data(id, b"some", false, None);
+        rig.client.say_head(id, &[("x-long", &long)], true, None);
+        rig.run();
+    }
+    rig.expect_client(1, &[]);
+    rig.expect_client(3, &[Word::Reset(0xb)]);
+    assert_eq!(rig.outcome, None);
+}
