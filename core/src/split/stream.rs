@@ -222,6 +222,9 @@ impl Stream {
     }
 }
 
+/// Slots that a connection without streams keeps.
+const KEPT_SLOTS: usize = 4;
+
 /// The streams that are open, found by id without a map: ids only rise, so a sorted list is enough. Slots are used again, with
 /// their memory.
 #[derive(Debug, Default)]
@@ -277,6 +280,13 @@ impl Streams {
                 self.free.push(slot);
             }
         }
+        if self.index.is_empty() && self.slots.len() > KEPT_SLOTS {
+            // A connection may be idle for long.
+            self.slots.truncate(KEPT_SLOTS);
+            self.slots.shrink_to_fit();
+            self.free = (0..self.slots.len() as u32).collect();
+            self.index.shrink_to(KEPT_SLOTS);
+        }
     }
 
     /// All streams, in no order.
@@ -292,5 +302,25 @@ impl Streams {
     pub(super) fn ids(&self, holds: impl Fn(&Stream) -> bool) -> Vec<u32> {
         let streams = self.index.iter().filter_map(|(id, slot)| Some((id, self.slots.get(*slot as usize)?)));
         streams.filter(|(_, stream)| holds(stream)).map(|(id, _)| *id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_gives_its_slots_back() {
+        let mut streams = Streams::default();
+        for round in 0..3 {
+            let ids = (0..100).map(|n| (round * 100 + n) * 2 + 1);
+            ids.clone().for_each(|id| streams.insert(id).retries = 7);
+            assert_eq!(streams.len(), 100);
+            assert!(streams.ids(|_| true).into_iter().eq(ids.clone()));
+            ids.for_each(|id| streams.remove(id));
+            assert!(streams.is_empty() && streams.iter().next().is_none());
+            assert!(streams.slots.capacity() <= KEPT_SLOTS && streams.free.len() == streams.slots.len());
+        }
+        assert_eq!(streams.insert(999).retries, 0, "as new");
     }
 }
