@@ -136,7 +136,9 @@ impl<R> Core<R> {
             if !ends || flow.is_ended || flow.check_end().is_err() {
                 return Err(message::Malformed);
             }
-            if self.held_fields + fields.len() > self.config.max_held_fields {
+            if self.held_fields + fields.len() > self.config.max_held_fields
+                || fields.list_size() > self.client.max_header_list
+            {
                 return Err(message::Malformed);
             }
             self.held_fields += fields.len();

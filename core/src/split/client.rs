@@ -161,6 +161,14 @@ impl<R> Core<R> {
             self.abort_for_client(id, ErrorCode::ENHANCE_YOUR_CALM);
             return Ok(());
         }
+        let link = stream.link;
+        if let Some(link) = self.links.iter().find(|candidate| Some(candidate.id) == link) {
+            // What the backend would end its connection for.
+            if self.client.fields.list_size() > link.peer.max_header_list {
+                self.abort_for_client(id, ErrorCode::REFUSED_STREAM);
+                return Ok(());
+            }
+        }
         self.held_fields += self.client.fields.len();
         flow.is_ended = true;
         flow.has_trailers = true;

@@ -269,6 +269,10 @@ impl<R> Core<R> {
             } else if had_settings && (is_waiting || is_unprocessed) {
                 state.link = None;
                 self.retry(stream, is_waiting);
+            } else if !had_settings && state.retries > 0 && state.response == Response::None {
+                // The connection that was to take it over never came: nobody has processed it.
+                state.link = None;
+                self.abort(stream, ErrorCode::REFUSED_STREAM, ErrorCode::CANCEL);
             } else if state.response == Response::Final {
                 state.link = None;
                 self.abort(stream, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);

@@ -101,3 +101,17 @@ fn a_body_that_is_sent_again_is_credited_once() {
     assert_eq!(rig.at("rest").content(1).len(), 40_000);
     assert_eq!(rig.client.sendable(1), before);
 }
+
+/// The connection that was to take it over can not be had: nobody has processed it, and the client may try again.
+#[test]
+fn what_finds_no_other_connection_may_be_tried_again() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.auto_connect = false;
+    rig.at("rest").say_goaway(0, 0);
+    rig.run();
+    let new = rig.to("rest");
+    rig.machine.handle_connect_failed(new, oneport_core::split::ConnectFailure::Down, rig.now);
+    rig.run();
+    rig.expect_client(1, &[Word::Reset(7)]);
+}

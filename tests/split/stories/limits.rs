@@ -182,3 +182,26 @@ fn trailers_that_are_held_are_bounded() {
     rig.expect_client(3, &[Word::Reset(0xb)]);
     assert_eq!(rig.outcome, None);
 }
+
+/// As heads: a peer that is sent more than it takes may end its connection.
+#[test]
+fn trailers_keep_to_what_their_receiver_takes() {
+    let mut rig = Rig::new();
+    let list = |most| Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: most };
+    rig.greet = |peer| {
+        let list = Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: 1_000 };
+        peer.say_settings(65_535, 4_096, None, &[list]);
+    };
+    let long = "x".repeat(1_500);
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    rig.client.say_head(1, &[("x-long", &long)], true, None);
+    rig.run();
+    rig.expect_client(1, &[Word::Reset(7)]);
+    rig.client.say_settings(65_535, 4_096, None, &[list(1_000)]);
+    rig.get(3, "/a");
+    rig.at("a").say_head(3, &OK, false, None);
+    rig.at("a").say_head(3, &[("x-long", &long)], true, None);
+    rig.run();
+    rig.expect_client(3, &[head(&OK), Word::Reset(2)]);
+}
