@@ -49,7 +49,7 @@ def versions():
 
 def machine():
     model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
-    return f"{len(os.sched_getaffinity(0))} × {model[1] if model else platform.machine()}, Linux {platform.release()}"
+    return f"{len(os.sched_getaffinity(0))} × {model[1] if model else platform.machine()}, Linux {'.'.join(platform.release().split('.')[:2])}"
 
 
 def commit():
