@@ -116,7 +116,6 @@ impl<T: Io> Arrival<T> {
     /// # Errors
     /// Gives both back if this is a whole connection ([`is_share`](Self::is_share)), which is yours to carry.
     // The error IS the arrival.
-    #[allow(clippy::result_large_err)]
     pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, (Self, B)> {
         match self.0.take() {
             Some(Goods::Share(share)) => {
