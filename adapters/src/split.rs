@@ -17,5 +17,5 @@ pub(crate) use ask::Asked;
 pub(crate) use bridge::bridge;
 pub use bridge::{Bridge, BridgeEnd};
 pub(crate) use driver::{Driver, Passage};
-pub(crate) use hop::{Hop, ReadSize, MAX_SLICES};
+pub(crate) use hop::{poll_write_all, Hop, ReadSize};
 pub(crate) use link::{link, Link};

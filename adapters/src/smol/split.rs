@@ -1,13 +1,13 @@
 //! A client's connection whose requests are routed one by one.
 
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use oneport_core::split::{Batch, ConnectionEnd};
 
 use super::drive::{linger, Alarm};
@@ -15,7 +15,7 @@ use super::home::Home;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::split::{Driver, Hop, Passage, ReadSize, MAX_SLICES};
+use crate::split::{poll_write_all, Driver, Hop, Passage, ReadSize};
 
 /// Splits a client's connection to its end.
 pub(super) async fn split<T: Io>(io: T, slots: Arc<Slots<T>>, home: Home, passage: Passage) {
@@ -53,15 +53,8 @@ impl<T> StreamHop<T> {
 
 impl<T: Io> Hop for StreamHop<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
-        while !batch.is_empty() {
-            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-            let count = batch.chunks_vectored(&mut slices);
-            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            batch.advance(written.min(batch.len()));
-        }
+        let io = &mut self.io;
+        ready!(poll_write_all(batch, |slices| Pin::new(&mut *io).poll_write_vectored(cx, slices)))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

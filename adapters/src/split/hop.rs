@@ -1,13 +1,13 @@
 //! A connection as the driver sees it: batches out, bytes in.
 
-use std::io;
-use std::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use std::task::{ready, Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use oneport_core::split::{Batch, ConnectionEnd};
 
 /// Slices handed to one vectored write.
-pub(crate) const MAX_SLICES: usize = 64;
+const MAX_SLICES: usize = 64;
 
 /// A connection that the driver speaks on.
 pub(crate) trait Hop: Send {
@@ -19,6 +19,23 @@ pub(crate) trait Hop: Send {
 
     /// The machine has done with it. It is dropped next.
     fn close(&mut self, how: ConnectionEnd);
+}
+
+/// Writes all of a batch by `write`, which takes some of it.
+pub(crate) fn poll_write_all(
+    batch: &mut Batch,
+    mut write: impl FnMut(&[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<()>> {
+    while !batch.is_empty() {
+        let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+        let count = batch.chunks_vectored(&mut slices);
+        let written = ready!(write(slices.get(..count).unwrap_or_default()))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        batch.advance(written.min(batch.len()));
+    }
+    Poll::Ready(Ok(()))
 }
 
 /// How much to read next: a connection that fills its buffers gets larger ones, one that does not small ones.

@@ -1,13 +1,13 @@
 //! A client's connection whose requests are routed one by one.
 
 use std::future::{poll_fn, Future};
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{pin, Pin};
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use oneport_core::split::{Batch, ConnectionEnd};
 use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{sleep_until, Instant};
@@ -16,7 +16,7 @@ use super::drive::{linger, now, set_deadline};
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
-use crate::split::{Driver, Hop, Passage, ReadSize, MAX_SLICES};
+use crate::split::{poll_write_all, Driver, Hop, Passage, ReadSize};
 
 /// Splits a client's connection to its end.
 pub(super) async fn split<T: Io>(io: T, slots: Arc<Slots<T>>, passage: Passage) {
@@ -53,19 +53,9 @@ impl<T> StreamHop<T> {
 
 impl<T: Io> Hop for StreamHop<T> {
     fn poll_send(&mut self, cx: &mut Context<'_>, batch: &mut Batch) -> Poll<io::Result<()>> {
-        while !batch.is_empty() {
-            let written = if self.io.is_write_vectored() {
-                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-                let count = batch.chunks_vectored(&mut slices);
-                ready!(Pin::new(&mut self.io).poll_write_vectored(cx, &slices[..count]))?
-            } else {
-                ready!(Pin::new(&mut self.io).poll_write(cx, batch.chunk()))?
-            };
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            batch.advance(written.min(batch.len()));
-        }
+        // A stream that can not write several slices at once takes the first.
+        let io = &mut self.io;
+        ready!(poll_write_all(batch, |slices| Pin::new(&mut *io).poll_write_vectored(cx, slices)))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }
 
