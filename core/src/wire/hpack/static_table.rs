@@ -88,51 +88,55 @@ pub(super) fn get(index: usize) -> Option<(&'static [u8], &'static [u8])> {
 
 /// Finds the best match for a field. Names are compared as they are: HTTP/2 writes them in lower case.
 pub(super) fn find(name: &[u8], value: &[u8]) -> Option<Match> {
-    let (from, to) = (*BY_LENGTH.starts.get(name.len())?, *BY_LENGTH.starts.get(name.len() + 1)?);
-    let mut first = None;
-    for &position in &BY_LENGTH.positions[usize::from(from)..usize::from(to)] {
-        let (entry_name, entry_value) = ENTRIES[usize::from(position)];
-        if entry_name == name {
-            let index = usize::from(position) + 1;
-            if entry_value == value {
-                return Some(Match::Full(index));
-            }
-            first = first.or(Some(Match::Name(index)));
-        }
+    let (&[first, ..], &[.., last]) = (name, name) else { return None };
+    let run = BY_NAME[slot(name.len(), first, last)];
+    let position = usize::from(run.first);
+    let entries = ENTRIES.get(position..position + usize::from(run.len))?;
+    if entries.first()?.0 != name {
+        return None;
     }
-    first
+    let full = entries.iter().position(|(_, entry_value)| *entry_value == value);
+    Some(full.map_or(Match::Name(position + 1), |at| Match::Full(position + at + 1)))
 }
 
-const LONGEST: usize = 27;
-
-/// The positions of the table in the order of the lengths of their names, so that a search compares
-/// only names that can be equal.
-struct ByLength {
-    /// `starts[n]..starts[n + 1]` are the positions of names of `n` bytes.
-    starts: [u8; LONGEST + 2],
-    positions: [u8; LEN],
+/// The entries of one name, which lie side by side; of length 0 where there is none.
+#[derive(Clone, Copy)]
+struct Run {
+    first: u8,
+    len: u8,
 }
 
-static BY_LENGTH: ByLength = by_length();
+/// By [`slot`]: one name at most is compared for each search.
+static BY_NAME: [Run; 256] = by_name();
 
-const fn by_length() -> ByLength {
-    let mut index = ByLength { starts: [0; LONGEST + 2], positions: [0; LEN] };
-    let (mut length, mut used) = (0, 0);
-    while length <= LONGEST {
-        index.starts[length] = used as u8;
-        let mut position = 0;
-        while position < LEN {
-            if TABLE[position].0.len() == length {
-                index.positions[used] = position as u8;
-                used += 1;
-            }
-            position += 1;
-        }
-        length += 1;
+/// Found by trial: no two names of the table have the same slot ([`by_name`] would not compile).
+const fn slot(len: usize, first: u8, last: u8) -> usize {
+    let key = (len as u32 & 0xff) | (last as u32) << 8 | (first as u32) << 16;
+    (key.wrapping_mul(0x69ed_01c7) >> 24) as usize
+}
+
+const fn by_name() -> [Run; 256] {
+    let mut runs = [Run { first: 0, len: 0 }; 256];
+    let mut position = 0;
+    while position < LEN {
+        let name = TABLE[position].0;
+        let at = slot(name.len(), name[0], name[name.len() - 1]);
+        let first = if runs[at].len == 0 { position } else { runs[at].first as usize };
+        assert!(is_same(TABLE[first].0, name), "two names have the same slot");
+        assert!(first + runs[at].len as usize == position, "the entries of a name do not lie side by side");
+        runs[at] = Run { first: first as u8, len: runs[at].len + 1 };
+        position += 1;
     }
-    index.starts[length] = used as u8;
-    assert!(used == LEN, "a name is longer than LONGEST");
-    index
+    runs
+}
+
+/// `==` of slices is not `const`.
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 #[cfg(test)]
