@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes};
 
 /// Payload shorter than this is copied between the frame heads: a slice of its own would cost the writer more.
-const COPIED_BELOW: usize = 256;
+pub(super) const COPIED_BELOW: usize = 256;
 
 /// Memory for composed frames that is kept for the next batch.
 const KEPT: usize = 16 * 1024;

@@ -1,6 +1,6 @@
 //! Deadlines: when the next one is, and what happens when it has come.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::links::{BackendId, Link, LinkState};
@@ -8,6 +8,9 @@ use super::stream::Stream;
 use super::{ConnectionEnd, SplitConfig, SplitOutcome, SplitPhase};
 use crate::mux::after;
 use crate::wire::frame::ErrorCode;
+
+/// How long a connection without streams keeps the memory of those that it had: between two bursts it is needed again.
+const SPARE_KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// Asks a backend whether it lives.
 const ALIVE: [u8; 8] = *b"oneport?";
@@ -22,6 +25,7 @@ impl<R> Core<R> {
         let client = [
             (!self.client.has_settings).then(|| after(self.started, config.opening_deadline)),
             self.streams.is_empty().then(|| after(self.idle_since, config.idle_deadline)),
+            self.has_idle_memory().then(|| after(self.idle_since, SPARE_KEPT_FOR)),
             self.client.block_since().map(|since| after(since, config.headers_deadline)),
             self.client.in_flight().map(|since| after(since, config.write_deadline)),
             self.stall_check,
@@ -57,6 +61,9 @@ impl<R> Core<R> {
             self.client.put_goaway(self.last_stream, ErrorCode::NO_ERROR);
             return self.finish(SplitOutcome::TimedOut(SplitPhase::Idle));
         }
+        if self.has_idle_memory() && is_past(self.idle_since, SPARE_KEPT_FOR) {
+            self.streams.give_back();
+        }
         if let Some(drain) = &self.drain {
             if is_past(drain.since, config.drain_deadline) {
                 return self.finish(SplitOutcome::TimedOut(SplitPhase::Drain));
@@ -73,6 +80,10 @@ impl<R> Core<R> {
         for id in due {
             self.link_is_due(id);
         }
+    }
+
+    fn has_idle_memory(&self) -> bool {
+        self.streams.is_empty() && self.streams.has_spare()
     }
 
     /// Responses that a client has not taken for long are given up, and what is left of requests behind their whole responses.

@@ -8,8 +8,11 @@ use bytes::Bytes;
 /// held is at most this many times what is counted.
 const PINNED_AT_MOST: usize = 4;
 
-/// Copies are gathered in blocks of this size, so that dribbled bytes do not each cost an allocation.
+/// Copies are gathered in blocks of up to this size, so that dribbled bytes do not each cost an allocation.
 const BLOCK: usize = 1024;
+
+/// Memory for copies that an empty queue keeps: most gRPC messages fit.
+const KEPT_TAIL: usize = 64;
 
 /// Places for pieces that an empty queue keeps.
 const KEPT: usize = 16;
@@ -43,11 +46,26 @@ impl Pieces {
             self.pieces.push_back(piece);
             return;
         }
-        if self.tail.len() + piece.len() > self.tail.capacity() {
+        self.copy(&piece);
+    }
+
+    /// Appends a copy of a few bytes.
+    pub(super) fn push_few(&mut self, few: &[u8]) {
+        self.len += few.len();
+        self.copy(few);
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
+        if self.tail.len() + bytes.len() > BLOCK {
             self.close_tail();
-            self.tail.reserve_exact(BLOCK.max(piece.len()));
         }
-        self.tail.extend_from_slice(&piece);
+        self.tail.extend_from_slice(bytes);
+    }
+
+    /// All that there is, if it is at most this much and lies in one block of copies: to be copied once more rather than
+    /// cut out, and dropped by [`clear`](Self::clear).
+    pub(super) fn few(&self, most: usize) -> Option<&[u8]> {
+        (self.pieces.is_empty() && !self.tail.is_empty() && self.len <= most).then_some(&self.tail)
     }
 
     fn close_tail(&mut self) {
@@ -80,7 +98,8 @@ impl Pieces {
     pub(super) fn clear(&mut self) -> usize {
         self.pieces.clear();
         self.pieces.shrink_to(KEPT);
-        self.tail = Vec::new();
+        self.tail.clear();
+        self.tail.shrink_to(KEPT_TAIL);
         std::mem::take(&mut self.len)
     }
 }
@@ -121,6 +140,23 @@ mod tests {
         }
         assert!(pieces.pieces.len() <= 10_000 / BLOCK + 1);
         assert_eq!(drain(&mut pieces, 16_384).len(), 10_000);
+    }
+
+    #[test]
+    fn a_few_bytes_need_no_piece() {
+        let mut pieces = Pieces::default();
+        assert_eq!(pieces.few(9), None, "of nothing");
+        pieces.push_few(b"one");
+        pieces.push(Bytes::from_static(b"two"), 16_384);
+        assert_eq!(pieces.few(5), None, "more than asked for");
+        assert_eq!((pieces.few(6), pieces.len()), (Some(&b"onetwo"[..]), 6));
+        assert_eq!(pieces.pop(4).as_deref(), Some(&b"onet"[..]));
+        pieces.push_few(b"three");
+        assert_eq!(pieces.few(99), None, "not in one block");
+        assert_eq!(drain(&mut pieces, 99), b"wothree");
+        pieces.push_few(&[7; 200]);
+        assert_eq!((pieces.clear(), pieces.len(), pieces.few(99)), (200, 0, None));
+        assert!(pieces.tail.capacity() <= KEPT_TAIL);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use super::batch::COPIED_BELOW;
 use super::fields::Fields;
 use super::links::BackendId;
 use super::peer::{Peer, MAX_WINDOW};
@@ -137,6 +138,14 @@ impl Flow {
     }
 
     fn pass(&mut self, mut count: usize, to: &mut Peer, mut kept: Option<&mut Pieces>) {
+        if let Some(few) = self.queue.few(count.min(COPIED_BELOW)) {
+            to.outbox.frames().extend_from_slice(few);
+            if let Some(kept) = kept {
+                kept.push_few(few);
+            }
+            self.queue.clear();
+            return;
+        }
         while let Some(piece) = self.queue.pop(count) {
             count -= piece.len();
             if let Some(kept) = &mut kept {
@@ -222,7 +231,7 @@ impl Stream {
     }
 }
 
-/// Slots that a connection without streams keeps.
+/// Slots that an idle connection keeps.
 const KEPT_SLOTS: usize = 4;
 
 /// The streams that are open, found by id without a map: ids only rise, so a sorted list is enough. Slots are used again, with
@@ -280,8 +289,16 @@ impl Streams {
                 self.free.push(slot);
             }
         }
-        if self.index.is_empty() && self.slots.len() > KEPT_SLOTS {
-            // A connection may be idle for long.
+    }
+
+    /// Whether there is more memory for streams than an idle connection should keep.
+    pub(super) fn has_spare(&self) -> bool {
+        self.slots.len() > KEPT_SLOTS
+    }
+
+    /// Without streams: gives memory back that only many at once needed.
+    pub(super) fn give_back(&mut self) {
+        if self.index.is_empty() {
             self.slots.truncate(KEPT_SLOTS);
             self.slots.shrink_to_fit();
             self.free = (0..self.slots.len() as u32).collect();
@@ -317,8 +334,13 @@ mod tests {
             ids.clone().for_each(|id| streams.insert(id).retries = 7);
             assert_eq!(streams.len(), 100);
             assert!(streams.ids(|_| true).into_iter().eq(ids.clone()));
-            ids.for_each(|id| streams.remove(id));
-            assert!(streams.is_empty() && streams.iter().next().is_none());
+            ids.clone().skip(1).for_each(|id| streams.remove(id));
+            streams.give_back();
+            assert!(streams.has_spare() && streams.len() == 1, "not while one is open");
+            ids.take(1).for_each(|id| streams.remove(id));
+            assert!(streams.is_empty() && streams.iter().next().is_none() && streams.has_spare());
+            streams.give_back();
+            assert!(!streams.has_spare());
             assert!(streams.slots.capacity() <= KEPT_SLOTS && streams.free.len() == streams.slots.len());
         }
         assert_eq!(streams.insert(999).retries, 0, "as new");

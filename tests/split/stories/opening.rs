@@ -6,8 +6,8 @@ use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
 use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
 use oneport_core::wire::settings::SettingId;
 
-use super::super::rig::{Rig, GET};
-use super::super::strict::Strict;
+use super::super::rig::{Rig, GET, OK};
+use super::super::strict::{head, Strict, Word};
 
 fn setting(peer: &Strict, id: SettingId) -> Option<u32> {
     peer.settings.iter().find(|setting| setting.id == id).map(|setting| setting.value)
@@ -133,6 +133,28 @@ fn a_block_has_its_time() {
     assert_eq!(rig.outcome, None);
     rig.pass(Duration::from_secs(1));
     assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Headers)));
+}
+
+#[test]
+fn memory_of_many_streams_is_given_back_after_a_second_without_any() {
+    let mut rig = Rig::new();
+    let second = Duration::from_secs(1);
+    for id in (0..100).map(|n| 2 * n + 1) {
+        rig.get(id, "/");
+    }
+    for id in (0..100).map(|n| 2 * n + 1) {
+        assert!(rig.until.unwrap() - rig.now > second, "not while a stream is open");
+        rig.at("rest").say_head(id, &OK, true, None);
+        rig.run();
+    }
+    assert_eq!(rig.until.unwrap() - rig.now, second);
+    rig.pass(second);
+    assert!(rig.until.unwrap() - rig.now > second, "it was given back, and there is no need to look again");
+    rig.get(201, "/");
+    rig.at("rest").say_head(201, &OK, true, None);
+    rig.run();
+    rig.expect_client(201, &[head(&OK), Word::End]);
+    assert!(rig.until.unwrap() - rig.now > second, "a few are kept");
 }
 
 #[test]
