@@ -1,7 +1,7 @@
 //! The laws of oneport, as tests: against a reference model that sees all bytes at once, against strict peers, and against
 //! what real clients sent.
 
-#[cfg(test)]
+#[cfg(all(test, feature = "adapters"))]
 mod adapters;
 #[cfg(test)]
 mod conformance;
