@@ -135,7 +135,7 @@ impl<T> Parcel<T> {
         let parts = handover.into_parts();
         Opened {
             io: Source::Whole(io),
-            inbound: Inbound::new(parts.replay, parts.to_backend),
+            inbound: Inbound::new(parts.replay.into(), parts.to_backend),
             outbound: Outbound::new(parts.to_client, stats),
             story: Box::new(Story { info, facts: parts.facts, why }),
         }

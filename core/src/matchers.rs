@@ -10,7 +10,7 @@ use core::fmt;
 use core::ops::Not;
 use std::sync::Arc;
 
-use crate::facts::{self, Fact, Facts};
+use crate::facts::{self, Fact, Facts, Kinds};
 use crate::wire::progress::Progress;
 use crate::wire::{postgres, socks5};
 pub use request::HeaderCondition;
@@ -176,7 +176,7 @@ pub const fn http() -> Matcher {
 /// let _ = header("connection", contains_token("upgrade"));
 /// ```
 pub fn header(name: impl Into<String>, condition: HeaderCondition) -> Matcher {
-    Matcher(Term::Request(RequestTerm::Header(name.into(), condition)))
+    Matcher(Term::Request(RequestTerm::header(name.into(), condition)))
 }
 
 /// A field that is there, whatever its value.
@@ -218,7 +218,7 @@ pub fn path_prefix(path: impl Into<String>) -> Matcher {
 /// A first request for this host: `:authority`, else an absolute-form target, else Host; port and trailing dot dropped, case-insensitive
 /// (see [`Request::authority`](crate::Request::authority)). `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
 pub fn authority(name: impl Into<String>) -> Matcher {
-    Matcher(Term::Request(RequestTerm::Authority(normal_host(name.into()))))
+    Matcher(Term::Request(RequestTerm::Authority(HostPattern::new(name.into()))))
 }
 
 /// A first request with this method (case-sensitive, RFC 9110 §9.1).
@@ -259,7 +259,7 @@ pub const fn tls() -> Matcher {
 
 /// TLS for this server name (RFC 6066 §3), case-insensitive; `*.example.org` as in [`authority`].
 pub fn sni(name: impl Into<String>) -> Matcher {
-    Matcher(Term::Tls(TlsTerm::Sni(normal_host(name.into()))))
+    Matcher(Term::Tls(TlsTerm::Sni(HostPattern::new(name.into()))))
 }
 
 /// TLS that offers this protocol (RFC 7301), for example `h2`.
@@ -364,6 +364,42 @@ impl Matcher {
         }
     }
 
+    /// Protocols without which it does not match: it says no to every opening of which none of these may still be in (as
+    /// [`Facts::kinds`] has it), so that it need not be asked.
+    pub(crate) fn kinds(&self) -> Kinds {
+        match &self.0 {
+            // One member that says no is enough, and every member must say it. (Not what all have in common: that may be nothing
+            // before any of them says no.)
+            Term::All(matchers) => matchers.iter().map(Self::kinds).fold(Kinds::ALL, Kinds::smaller),
+            Term::AnyOf(matchers) => matchers.iter().map(Self::kinds).fold(Kinds::NONE, Kinds::or),
+            Term::Any
+            | Term::Facts(_)
+            | Term::Http1Method
+            | Term::Not(_)
+            | Term::Postgres
+            | Term::Prefix(_)
+            | Term::PrefixFn(_)
+            | Term::Socks5
+            | Term::Ssh => Kinds::ALL,
+            Term::Http => Kinds::HTTP,
+            Term::Http1 => Kinds::HTTP1,
+            Term::Http2 => Kinds::HTTP2,
+            Term::Request(term) => term.kinds(),
+            Term::Tls(_) => Kinds::TLS,
+        }
+    }
+
+    /// Whether a request line may be enough for it, where there is no more of a request.
+    pub(crate) fn asks_line(&self) -> bool {
+        match &self.0 {
+            Term::All(matchers) | Term::AnyOf(matchers) => matchers.iter().any(Self::asks_line),
+            Term::Facts(_) => true,
+            Term::Not(matcher) => matcher.asks_line(),
+            Term::Request(term) => term.asks_line(),
+            _ => false,
+        }
+    }
+
     /// Whether it looks at what differs from request to request of one connection (path, host, method, header, gRPC service):
     /// routed by connection, later requests go where the first one went.
     ///
@@ -424,24 +460,41 @@ fn settle(verdict: Verdict, opening: &Opening<'_>) -> Verdict {
     }
 }
 
-/// A host as it is compared: without a trailing dot and in lower case.
-fn normal_host(mut name: String) -> String {
-    if name.ends_with('.') {
-        name.pop();
-    }
-    name.make_ascii_lowercase();
-    name
+/// A host name to compare with, or what lies below one.
+#[derive(Clone, Debug)]
+struct HostPattern {
+    /// In lower case and without a trailing dot; behind the `*` of a pattern, with its dot.
+    name: String,
+    is_below: bool,
 }
 
-/// Whether `name` is `pattern`, or lies below it if that starts with `*.`. `pattern` is in lower case.
-fn host_matches(pattern: &str, name: &[u8]) -> bool {
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    match pattern.strip_prefix('*') {
-        Some(suffix) if suffix.starts_with('.') => name
-            .len()
-            .checked_sub(suffix.len())
-            .is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix.as_bytes())),
-        _ => name.eq_ignore_ascii_case(pattern.as_bytes()),
+impl HostPattern {
+    fn new(mut name: String) -> Self {
+        if name.ends_with('.') {
+            name.pop();
+        }
+        name.make_ascii_lowercase();
+        let is_below = name.starts_with("*.");
+        if is_below {
+            name.remove(0);
+        }
+        Self { name, is_below }
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let end = match name.len().checked_sub(self.name.len()) {
+            Some(0) if !self.is_below => name,
+            Some(at) if self.is_below && at > 0 => &name[at..],
+            _ => return false,
+        };
+        end.eq_ignore_ascii_case(self.name.as_bytes())
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_below { "*" } else { "" }, self.name)
     }
 }
 

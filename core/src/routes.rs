@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::facts::Kinds;
 use crate::matchers::{Matcher, Opening, Verdict};
 
 /// One line of the table.
@@ -26,6 +27,9 @@ struct Route<R> {
 #[derive(Clone, Debug)]
 pub struct Routes<R> {
     routes: Vec<Route<R>>,
+    /// What each of them asks for at least: most can be passed over by that alone.
+    kinds: Vec<Kinds>,
+    asks_line: bool,
     otherwise: Option<R>,
     on_timeout: Option<R>,
     server_first: Option<(R, Duration)>,
@@ -64,11 +68,20 @@ impl<R> Default for Routes<R> {
 impl<R> Routes<R> {
     /// An empty table: it refuses everything.
     pub const fn new() -> Self {
-        Self { routes: Vec::new(), otherwise: None, on_timeout: None, server_first: None }
+        Self {
+            routes: Vec::new(),
+            kinds: Vec::new(),
+            asks_line: false,
+            otherwise: None,
+            on_timeout: None,
+            server_first: None,
+        }
     }
 
     /// Adds a route behind those that are there.
     pub fn route(mut self, matcher: Matcher, target: R) -> Self {
+        self.kinds.push(matcher.kinds());
+        self.asks_line |= matcher.asks_line();
         self.routes.push(Route { matcher, target });
         self
     }
@@ -129,9 +142,18 @@ impl<R> Routes<R> {
         self.on_timeout.is_some()
     }
 
+    /// Whether some route may be content with a request line.
+    pub(crate) const fn asks_line(&self) -> bool {
+        self.asks_line
+    }
+
     /// Judges an opening. `first_open` is the first route that has not said no yet; those before it are not asked again.
     pub(crate) fn choose(&self, opening: &Opening<'_>, first_open: &mut usize) -> Choice {
-        while let Some(route) = self.routes.get(*first_open) {
+        let possible = opening.facts().kinds();
+        loop {
+            let open = self.kinds.get(*first_open..).unwrap_or_default();
+            *first_open += open.iter().position(|kinds| kinds.meets(possible)).unwrap_or(open.len());
+            let Some(route) = self.routes.get(*first_open) else { break };
             match route.matcher.judge(opening) {
                 Verdict::Match => return Choice::Take(Why::Matched(*first_open)),
                 Verdict::NeedMore => return Choice::NeedMore,

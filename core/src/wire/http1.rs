@@ -45,13 +45,15 @@ const VERSION: &[u8; 7] = b"HTTP/1.";
 /// Finds the end of a request head and checks it on the way.
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
-    limit: usize,
-    at: usize,
-    state: State,
+    limit: u32,
+    at: u32,
     method: Span,
     target: Span,
-    line: Option<RequestLine>,
-    fields_start: usize,
+    fields_start: u32,
+    fields: u32,
+    state: State,
+    /// The minor version, once the request line is whole.
+    minor: Option<u8>,
 }
 
 /// What the next byte may be.
@@ -88,13 +90,14 @@ impl HeadScanner {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            limit: limit.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX)),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             at: 0,
-            state: State::Start,
             method: Span::default(),
             target: Span::default(),
-            line: None,
             fields_start: 0,
+            fields: 0,
+            state: State::Start,
+            minor: None,
         }
     }
 
@@ -106,15 +109,26 @@ impl HeadScanner {
     /// [`Progress::TooLong`] is given at the byte of the limit, since a head that it does not complete needs
     /// another one.
     pub fn scan(&mut self, opening: &[u8]) -> Progress {
-        let reach = opening.len().min(self.limit);
-        let mut rest = opening.get(self.at..reach).unwrap_or_default();
+        self.go_on(opening, false)
+    }
+
+    /// As [`scan`](Self::scan), but stops behind the request line and leaves the fields for a later call of `scan`. The answer is for
+    /// the whole head: of one that needs more, [`line_progress`](Self::line_progress) says whether its line is there.
+    pub fn scan_line(&mut self, opening: &[u8]) -> Progress {
+        self.go_on(opening, true)
+    }
+
+    fn go_on(&mut self, opening: &[u8], only_line: bool) -> Progress {
+        let reach = opening.len().min(to_usize(self.limit));
+        let mut rest = opening.get(to_usize(self.at)..reach).unwrap_or_default();
         while let [byte, behind @ ..] = rest {
-            if self.progress().is_settled() {
+            if self.progress().is_settled() || (only_line && self.minor.is_some()) {
                 break;
             }
             self.state = self.step(*byte);
             let run = self.run_length(behind);
-            self.at += 1 + run;
+            // Both lie below the limit, which fits.
+            self.at += 1 + run as u32;
             rest = behind.get(run..).unwrap_or_default();
         }
         if self.at >= self.limit && !self.progress().is_settled() {
@@ -125,7 +139,7 @@ impl HeadScanner {
 
     /// What is known of the request line alone.
     pub fn line_progress(&self) -> Progress {
-        if self.line.is_some() {
+        if self.minor.is_some() {
             Progress::Done
         } else {
             self.progress()
@@ -135,7 +149,7 @@ impl HeadScanner {
     /// The request line, as soon as its line end has been read.
     #[must_use]
     pub fn request_line(&self) -> Option<RequestLine> {
-        self.line
+        self.minor.map(|minor| RequestLine { method: self.method, target: self.target, minor })
     }
 
     /// The field lines in their order, without allocation; none unless [`scan`](Self::scan) has answered
@@ -143,7 +157,10 @@ impl HeadScanner {
     #[must_use]
     pub fn fields<'a>(&self, opening: &'a [u8]) -> Fields<'a> {
         match self.progress() {
-            Progress::Done => Fields::new(opening.get(self.fields_start..self.at).unwrap_or_default()),
+            Progress::Done => {
+                let lines = to_usize(self.fields_start)..to_usize(self.at);
+                Fields::new(opening.get(lines).unwrap_or_default())
+            },
             _ => Fields::new(&[]),
         }
     }
@@ -152,7 +169,14 @@ impl HeadScanner {
     /// line before it and the one that ends it.
     #[must_use]
     pub fn head_len(&self) -> usize {
-        self.at
+        to_usize(self.at)
+    }
+
+    /// The most that names and values of the fields so far can take with their lengths, each of four bytes.
+    pub(crate) fn fields_len(&self) -> usize {
+        // Colon and line end, which are not kept, are two bytes at least.
+        const MORE: usize = 2 * 4 - 2;
+        to_usize(self.at.saturating_sub(self.fields_start)) + to_usize(self.fields) * MORE
     }
 
     fn progress(&self) -> Progress {
@@ -183,10 +207,10 @@ impl HeadScanner {
                 State::Method
             }
             (State::Method, b' ') => {
-                self.method.end = self.here();
+                self.method.end = self.at;
                 State::TargetStart
             }
-            (State::Method, _) if is_token(byte) && self.at - to_usize(self.method.start) < MAX_METHOD => {
+            (State::Method, _) if is_token(byte) && to_usize(self.at - self.method.start) < MAX_METHOD => {
                 State::Method
             }
             (State::TargetStart, _) if is_target(byte) => {
@@ -194,7 +218,7 @@ impl HeadScanner {
                 State::Target
             }
             (State::Target, b' ') => {
-                self.target.end = self.here();
+                self.target.end = self.at;
                 State::Version(0)
             }
             (State::Target, _) if is_target(byte) => State::Target,
@@ -208,14 +232,18 @@ impl HeadScanner {
             (State::Minor, b'0' | b'1') => State::LineEnd(byte - b'0'),
             (State::LineEnd(minor), b'\r') => State::LineLf(minor),
             (State::LineEnd(minor) | State::LineLf(minor), b'\n') => {
-                self.line = Some(RequestLine { method: self.method, target: self.target, minor });
+                self.minor = Some(minor);
                 self.fields_start = self.at + 1;
                 State::FieldStart
             }
             (State::FieldStart, b'\r') => State::HeadLf,
             (State::FieldStart | State::HeadLf, b'\n') => State::Settled(Progress::Done),
             (State::FieldName, b':') => State::FieldValue,
-            (State::FieldStart | State::FieldName, _) if is_token(byte) => State::FieldName,
+            (State::FieldStart, _) if is_token(byte) => {
+                self.fields += 1;
+                State::FieldName
+            }
+            (State::FieldName, _) if is_token(byte) => State::FieldName,
             (State::FieldValue, b'\r') => State::FieldLf,
             (State::FieldValue | State::FieldLf, b'\n') => State::FieldStart,
             (State::FieldValue, _) if is_value(byte) => State::FieldValue,
@@ -223,13 +251,8 @@ impl HeadScanner {
         }
     }
 
-    /// The offset of the byte in hand. It lies below the limit, which fits.
-    fn here(&self) -> u32 {
-        u32::try_from(self.at).unwrap_or(u32::MAX)
-    }
-
     fn span_from_here(&self) -> Span {
-        Span { start: self.here(), end: self.here() }
+        Span { start: self.at, end: self.at }
     }
 }
 
