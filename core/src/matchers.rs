@@ -120,6 +120,45 @@ enum Term {
     Tls(TlsTerm),
 }
 
+impl Term {
+    #[inline(never)]
+    fn judge(&self, opening: &Opening<'_>) -> Verdict {
+        match self {
+            Self::All(matchers) => every(matchers, opening),
+            Self::Any => Verdict::Match,
+            Self::AnyOf(matchers) => one(matchers, opening),
+            Self::Facts(judge) => match judge(opening.facts) {
+                Verdict::NeedMore if opening.facts.is_settled() => Verdict::NoMatch,
+                verdict => verdict,
+            },
+            Self::Http => match (opening.facts.http1(), opening.facts.http2()) {
+                (Fact::Present(()), _) | (_, Fact::Present(())) => Verdict::Match,
+                (Fact::Absent, Fact::Absent) => Verdict::NoMatch,
+                _ => Verdict::NeedMore,
+            },
+            Self::Http1 => Verdict::of(&opening.facts.http1()),
+            Self::Http1Method => METHODS
+                .iter()
+                .map(|method| raw(method, opening))
+                .reduce(|a, b| match (a, b) {
+                    (Verdict::Match, _) | (_, Verdict::Match) => Verdict::Match,
+                    (Verdict::NeedMore, _) | (_, Verdict::NeedMore) => Verdict::NeedMore,
+                    _ => Verdict::NoMatch,
+                })
+                .unwrap_or(Verdict::NoMatch),
+            Self::Http2 => Verdict::of(&opening.facts.http2()),
+            Self::Not(matcher) => !matcher.judge(opening),
+            Self::Postgres => settle(Verdict::after(postgres::recognise(opening.prefix)), opening),
+            Self::Prefix(bytes) => raw(bytes, opening),
+            Self::PrefixFn(judge) => settle(judge(opening.prefix), opening),
+            Self::Request(term) => term.judge(opening.facts),
+            Self::Socks5 => settle(Verdict::after(socks5::recognise(opening.prefix)), opening),
+            Self::Ssh => raw(SSH, opening),
+            Self::Tls(term) => term.judge(opening.facts),
+        }
+    }
+}
+
 /// A question about an opening. Made by the functions of this module, combined by [`all`], [`any_of`] and [`not`] (or `!`).
 ///
 /// Its `Display` is for logs and messages. It follows the terms of the command line as far as there are any, without the escapes
@@ -319,38 +358,11 @@ pub fn prefix_fn(judge: impl Fn(&[u8]) -> Verdict + Send + Sync + 'static) -> Ma
 impl Matcher {
     /// What this matcher says of the opening so far.
     pub fn judge(&self, opening: &Opening<'_>) -> Verdict {
+        // Most routes of long tables are about requests, and this is what each of them costs.
         match &self.0 {
-            Term::All(matchers) => every(matchers, opening),
-            Term::Any => Verdict::Match,
-            Term::AnyOf(matchers) => one(matchers, opening),
-            Term::Facts(judge) => match judge(opening.facts) {
-                Verdict::NeedMore if opening.facts.is_settled() => Verdict::NoMatch,
-                verdict => verdict,
-            },
-            Term::Http => match (opening.facts.http1(), opening.facts.http2()) {
-                (Fact::Present(()), _) | (_, Fact::Present(())) => Verdict::Match,
-                (Fact::Absent, Fact::Absent) => Verdict::NoMatch,
-                _ => Verdict::NeedMore,
-            },
-            Term::Http1 => Verdict::of(&opening.facts.http1()),
-            Term::Http1Method => METHODS
-                .iter()
-                .map(|method| raw(method, opening))
-                .reduce(|a, b| match (a, b) {
-                    (Verdict::Match, _) | (_, Verdict::Match) => Verdict::Match,
-                    (Verdict::NeedMore, _) | (_, Verdict::NeedMore) => Verdict::NeedMore,
-                    _ => Verdict::NoMatch,
-                })
-                .unwrap_or(Verdict::NoMatch),
-            Term::Http2 => Verdict::of(&opening.facts.http2()),
-            Term::Not(matcher) => !matcher.judge(opening),
-            Term::Postgres => settle(Verdict::after(postgres::recognise(opening.prefix)), opening),
-            Term::Prefix(bytes) => raw(bytes, opening),
-            Term::PrefixFn(judge) => settle(judge(opening.prefix), opening),
             Term::Request(term) => term.judge(opening.facts),
-            Term::Socks5 => settle(Verdict::after(socks5::recognise(opening.prefix)), opening),
-            Term::Ssh => raw(SSH, opening),
             Term::Tls(term) => term.judge(opening.facts),
+            other => other.judge(opening),
         }
     }
 

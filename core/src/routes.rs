@@ -150,16 +150,24 @@ impl<R> Routes<R> {
     /// Judges an opening. `first_open` is the first route that has not said no yet; those before it are not asked again.
     pub(crate) fn choose(&self, opening: &Opening<'_>, first_open: &mut usize) -> Choice {
         let possible = opening.facts().kinds();
-        loop {
-            let open = self.kinds.get(*first_open..).unwrap_or_default();
-            *first_open += open.iter().position(|kinds| kinds.meets(possible)).unwrap_or(open.len());
-            let Some(route) = self.routes.get(*first_open) else { break };
-            match route.matcher.judge(opening) {
-                Verdict::Match => return Choice::Take(Why::Matched(*first_open)),
-                Verdict::NeedMore => return Choice::NeedMore,
-                Verdict::NoMatch => *first_open += 1,
+        let mut index = *first_open;
+        while let Some(kinds) = self.kinds.get(index) {
+            if kinds.meets(possible) {
+                let Some(route) = self.routes.get(index) else { break };
+                let choice = match route.matcher.judge(opening) {
+                    Verdict::Match => Choice::Take(Why::Matched(index)),
+                    Verdict::NeedMore => Choice::NeedMore,
+                    Verdict::NoMatch => {
+                        index += 1;
+                        continue;
+                    }
+                };
+                *first_open = index;
+                return choice;
             }
+            index += 1;
         }
+        *first_open = index;
         match self.otherwise {
             Some(_) => Choice::Take(Why::Otherwise),
             None => Choice::NoRoute,

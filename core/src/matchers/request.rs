@@ -60,6 +60,16 @@ impl RequestTerm {
     }
 
     pub(super) fn judge(&self, facts: &Facts) -> Verdict {
+        match facts.request() {
+            Fact::Present(request) if self.holds(request) => Verdict::Match,
+            Fact::Present(_) => Verdict::NoMatch,
+            Fact::Absent | Fact::Unknown => self.judge_less(facts),
+        }
+    }
+
+    /// Of an opening without a whole head.
+    #[cold]
+    fn judge_less(&self, facts: &Facts) -> Verdict {
         match self {
             Self::Grpc | Self::GrpcService(_) if facts.http2() == Fact::Absent => return Verdict::NoMatch,
             Self::H2cUpgrade if facts.http1() == Fact::Absent => return Verdict::NoMatch,
@@ -77,8 +87,7 @@ impl RequestTerm {
             Self::GrpcWeb => request.is_grpc_web(),
             Self::H2cUpgrade => upgrades_to(request, b"h2c"),
             Self::Header(HeaderTerm { name, bit, condition }) => {
-                request.may_have(*bit)
-                    && request.values(name.as_bytes()).any(|value| condition.holds(value))
+                request.may_have(*bit) && request.values(name.as_bytes()).any(|value| condition.holds(value))
             }
             Self::Method(method) => request.method() == method.as_bytes(),
             Self::Path(path) => request.path() == Some(path.as_bytes()),

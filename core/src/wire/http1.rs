@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The scanner is an automaton of one byte at a time. It keeps the automaton's state and the offset where it
-//! stopped, never looks at a byte twice, and holds no bytes of its own.
+//! stopped, looks at no byte more than twice, and holds no bytes of its own.
 //!
 //! Where the grammar leaves a choice, it is made here:
 //! - **Line ends**: a bare LF ends a line (RFC 9112 §2.2 allows it and servers do it); a CR that no LF follows
@@ -41,6 +41,9 @@ pub const MAX_METHOD: usize = 32;
 
 /// What stands before the minor version.
 const VERSION: &[u8; 7] = b"HTTP/1.";
+
+/// How nearly all request lines end.
+const USUAL_END: &[u8] = b"HTTP/1.1\r\n";
 
 /// Finds the end of a request head and checks it on the way.
 #[derive(Clone, Debug)]
@@ -122,19 +125,52 @@ impl HeadScanner {
         let reach = opening.len().min(to_usize(self.limit));
         let mut rest = opening.get(to_usize(self.at)..reach).unwrap_or_default();
         while let [byte, behind @ ..] = rest {
-            if self.progress().is_settled() || (only_line && self.minor.is_some()) {
-                break;
-            }
-            self.state = self.step(*byte);
-            let run = self.run_length(behind);
+            // What comes whole, as nearly all does, is not worth a step for each byte.
+            let usual = match self.state {
+                State::Settled(_) => break,
+                State::FieldStart if only_line => break,
+                State::FieldStart => self.step_field(rest),
+                State::Version(0) => self.step_line_end(rest),
+                _ => None,
+            };
+            let length = match usual {
+                Some(length) => length,
+                None => {
+                    self.state = self.step(*byte);
+                    1 + self.run_length(behind)
+                }
+            };
             // Both lie below the limit, which fits.
-            self.at += 1 + run as u32;
-            rest = behind.get(run..).unwrap_or_default();
+            self.at += length as u32;
+            rest = rest.get(length..).unwrap_or_default();
         }
         if self.at >= self.limit && !self.progress().is_settled() {
             self.state = State::Settled(Progress::TooLong);
         }
         self.progress()
+    }
+
+    /// The usual end of a request line, if it is whole.
+    fn step_line_end(&mut self, rest: &[u8]) -> Option<usize> {
+        if !rest.starts_with(USUAL_END) {
+            return None;
+        }
+        self.minor = Some(1);
+        self.fields_start = self.at + USUAL_END.len() as u32;
+        self.state = State::FieldStart;
+        Some(USUAL_END.len())
+    }
+
+    /// The length of a field line, if it is whole. The state in front of it is that behind it.
+    fn step_field(&mut self, rest: &[u8]) -> Option<usize> {
+        let colon = rest.iter().position(|&byte| !is_token(byte))?;
+        let value = rest.get(colon..)?.strip_prefix(b":")?;
+        let length = value.iter().position(|&byte| !is_value(byte))?;
+        if colon == 0 || !value.get(length..)?.starts_with(b"\r\n") {
+            return None;
+        }
+        self.fields += 1;
+        Some(colon + 1 + length + 2)
     }
 
     /// What is known of the request line alone.
@@ -160,7 +196,7 @@ impl HeadScanner {
             Progress::Done => {
                 let lines = to_usize(self.fields_start)..to_usize(self.at);
                 Fields::new(opening.get(lines).unwrap_or_default())
-            },
+            }
             _ => Fields::new(&[]),
         }
     }
@@ -189,6 +225,11 @@ impl HeadScanner {
     /// How many of the next bytes leave the state as it is. Most of a head is such runs, inside of the target, names and values.
     fn run_length(&self, next: &[u8]) -> usize {
         let stays = match self.state {
+            State::Method => {
+                // A method that goes on is left to `step`, which knows how long one may be.
+                let left = MAX_METHOD.saturating_sub(to_usize(self.at + 1 - self.method.start));
+                return next.iter().take(left).take_while(|&&byte| is_token(byte)).count();
+            }
             State::Target => TARGET,
             State::FieldName => TOKEN,
             State::FieldValue => VALUE,
