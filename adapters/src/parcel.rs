@@ -132,7 +132,9 @@ impl<T> Parcel<T> {
         let why = handover.why();
         let stats = journey.shared.stats.clone();
         let info = journey.end(Outcome::Routed(why), now);
-        let parts = handover.into_parts();
+        let mut parts = handover.into_parts();
+        // They are kept for as long as the connection lives.
+        parts.facts.shrink_to_fit();
         Opened {
             io: Source::Whole(io),
             inbound: Inbound::new(parts.replay.into(), parts.to_backend),
