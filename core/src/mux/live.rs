@@ -27,12 +27,19 @@ enum Answer {
 pub(super) struct Greeted {
     /// The greeting itself, with this number of acknowledgements, until it was said; then the answers, in order.
     to_say: Option<u32>,
-    answers: VecDeque<Answer>,
+    // In a box: few clients send what is answered, and all have the room for it.
+    answers: Option<Box<VecDeque<Answer>>>,
     /// Acknowledgements of the client's SETTINGS that the mux has given.
     pub(super) acks: u32,
     /// Whether the client's acknowledgement of the mux's SETTINGS is still to come.
     pub(super) awaits_ack: bool,
     pings: PingBudget,
+}
+
+impl Greeted {
+    fn answer(&mut self, answer: Answer) {
+        self.answers.get_or_insert_with(Box::default).push_back(answer);
+    }
 }
 
 /// What raw matchers see once the mux has spoken: the bytes from before, since later ones depend on what the mux said.
@@ -144,7 +151,7 @@ impl<R> Live<R> {
             if let Some(acks) = greeted.to_say.take() {
                 return Some(Reply::Greeting { settings: self.config.greeting.clone(), acks });
             }
-            if let Some(answer) = greeted.answers.pop_front() {
+            if let Some(answer) = greeted.answers.as_mut().and_then(|answers| answers.pop_front()) {
                 return Some(match answer {
                     Answer::Ping(opaque) => Reply::PingAck(opaque),
                     Answer::Settings => Reply::SettingsAck,
@@ -230,7 +237,7 @@ impl<R> Live<R> {
     pub(super) fn cut(&mut self, outcome: Outcome) {
         if let Some(greeted) = &mut self.greeted {
             greeted.to_say = None;
-            greeted.answers.clear();
+            greeted.answers = None;
         }
         self.owes_last_words = false;
         self.verdict = None;
@@ -381,11 +388,11 @@ impl<R> Live<R> {
                 }
                 (Ok(Event::Settings), Some(greeted)) => {
                     greeted.acks += 1;
-                    greeted.answers.push_back(Answer::Settings);
+                    greeted.answer(Answer::Settings);
                 }
                 (Ok(Event::Ping(opaque)), Some(greeted)) => {
                     if greeted.pings.take(self.config.ping_burst, self.config.ping_interval, now) {
-                        greeted.answers.push_back(Answer::Ping(*opaque));
+                        greeted.answer(Answer::Ping(*opaque));
                         removes = true;
                     } else {
                         result = Err(Stop::Exceeded(Bound::Pings));
@@ -517,7 +524,7 @@ impl<R> Live<R> {
         let acks = self.client_settings();
         let mut greeted = Greeted {
             to_say: Some(acks),
-            answers: VecDeque::new(),
+            answers: None,
             acks,
             awaits_ack: true,
             pings: PingBudget::new(self.config.ping_burst, now),
@@ -544,7 +551,7 @@ impl<R> Live<R> {
                         self.frozen = Frozen::Copy(self.opening[..seen].into());
                     }
                     if greeted.pings.take(self.config.ping_burst, self.config.ping_interval, now) {
-                        greeted.answers.push_back(Answer::Ping(*opaque));
+                        greeted.answer(Answer::Ping(*opaque));
                     } else {
                         is_calm = false;
                     }
@@ -602,6 +609,15 @@ mod tests {
 
     fn machine(routes: Routes<()>, start: Instant) -> MuxMachine<()> {
         MuxMachine::new(Arc::new(routes), Arc::new(Config::default()), start)
+    }
+
+    /// Thousands of undecided connections hold a machine, and of routed ones each the facts.
+    #[test]
+    fn what_a_connection_holds_is_small() {
+        let size = |layout: core::alloc::Layout| layout.size();
+        assert!(size(core::alloc::Layout::new::<Live<()>>()) <= 408);
+        assert!(size(core::alloc::Layout::new::<Facts>()) <= 120);
+        assert!(size(core::alloc::Layout::new::<MuxMachine<()>>()) <= 48);
     }
 
     /// A reply that is still to be written when the verdict comes has time, and a connection that can not take it is not routed.
