@@ -2,6 +2,7 @@
 
 mod bounded;
 mod exact_return;
+mod facts;
 mod first_request;
 mod malformed;
 mod outcome;

@@ -9,8 +9,12 @@ use oneport_core::wire::frame::HEAD_LEN;
 
 use crate::stats::Stats;
 
+/// What stands between a server and its client, if anything does: nothing, for nearly all and in the end, and then no memory either.
 #[derive(Debug)]
-pub(crate) struct Outbound {
+pub(crate) struct Outbound(Option<Box<Ledgered>>);
+
+#[derive(Debug)]
+struct Ledgered {
     ledger: BackendLedger,
     /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or (the rest of) the head of a frame. Payload is never
     /// here.
@@ -23,26 +27,96 @@ pub(crate) struct Outbound {
 
 impl Outbound {
     pub(crate) fn new(ledger: BackendLedger, stats: Arc<Stats>) -> Self {
+        if ledger.is_transparent() {
+            return Self::bare();
+        }
         let stats = (ledger.reconciled() == Reconciled::NotYet).then_some(stats);
-        Self { ledger, pending: Vec::new(), writer: None, stats }
+        Self(Some(Box::new(Ledgered { ledger, pending: Vec::new(), writer: None, stats })))
     }
 
     /// One that nothing is taken out of.
     pub(crate) const fn bare() -> Self {
-        Self { ledger: BackendLedger::transparent(), pending: Vec::new(), writer: None, stats: None }
+        Self(None)
     }
 
     /// Whether writes go straight to the socket.
     pub(crate) fn is_direct(&self) -> bool {
-        self.pending.is_empty() && self.ledger.is_transparent()
+        self.0.is_none()
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.0.as_ref().is_some_and(|ledgered| ledgered.has_pending())
     }
 
     /// Writes what is left over from before.
     pub(crate) fn poll_flush(
+        &mut self,
+        write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        let Some(ledgered) = &mut self.0 else { return Poll::Ready(Ok(())) };
+        let answer = ledgered.poll_flush(write);
+        self.let_go();
+        answer
+    }
+
+    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
+    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
+        if let Some(ledgered) = &mut self.0 {
+            ledgered.writer = (answer.is_pending() && ledgered.has_pending()).then(|| cx.waker().clone());
+        }
+        answer
+    }
+
+    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
+    /// this, the other half of a split connection, which waits to write, would be forgotten.
+    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
+        match self.0.as_ref().and_then(|ledgered| ledgered.writer.as_ref()) {
+            Some(writer) if !writer.will_wake(cx.waker()) => {
+                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
+            }
+            _ => cx.waker().clone(),
+        }
+    }
+
+    /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
+    /// dropped, or held back until more of the same frame comes; payload is accepted only once the socket has taken it.
+    pub(crate) fn poll_write(
+        &mut self,
+        bytes: &[u8],
+        mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(ledgered) = &mut self.0 else { return write(bytes) };
+        let answer = ledgered.poll_write(bytes, write);
+        self.let_go();
+        answer
+    }
+
+    /// The backend ends its side: what was held back is to be written as it is, by `poll_flush`.
+    pub(crate) fn finish(&mut self) {
+        if let Some(ledgered) = &mut self.0 {
+            ledgered.finish();
+        }
+        self.let_go();
+    }
+
+    /// Nothing is owed any more.
+    fn let_go(&mut self) {
+        if self.0.as_ref().is_some_and(|ledgered| ledgered.is_direct()) {
+            self.0 = None;
+        }
+    }
+}
+
+impl Ledgered {
+    fn is_direct(&self) -> bool {
+        self.pending.is_empty() && self.ledger.is_transparent()
+    }
+
+    fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    fn poll_flush(
         &mut self,
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
@@ -57,26 +131,7 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
-    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
-    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
-        self.writer = (answer.is_pending() && self.has_pending()).then(|| cx.waker().clone());
-        answer
-    }
-
-    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
-    /// this, the other half of a split connection, which waits to write, would be forgotten.
-    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
-        match &self.writer {
-            Some(writer) if !writer.will_wake(cx.waker()) => {
-                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
-            }
-            _ => cx.waker().clone(),
-        }
-    }
-
-    /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
-    /// dropped, or held back until more of the same frame comes; payload is accepted only once the socket has taken it.
-    pub(crate) fn poll_write(
+    fn poll_write(
         &mut self,
         bytes: &[u8],
         mut write: impl FnMut(&[u8]) -> Poll<io::Result<usize>>,
@@ -139,8 +194,7 @@ impl Outbound {
         self.ledger.held_head()
     }
 
-    /// The backend ends its side: what was held back is to be written as it is, by `poll_flush`.
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self) {
         let held = self.ledger.finish().to_owned();
         self.pending.extend_from_slice(&held);
     }

@@ -132,10 +132,12 @@ impl<T> Parcel<T> {
         let why = handover.why();
         let stats = journey.shared.stats.clone();
         let info = journey.end(Outcome::Routed(why), now);
-        let parts = handover.into_parts();
+        let mut parts = handover.into_parts();
+        // They are kept for as long as the connection lives.
+        parts.facts.shrink_to_fit();
         Opened {
             io: Source::Whole(io),
-            inbound: Inbound::new(parts.replay, parts.to_backend),
+            inbound: Inbound::new(parts.replay.into(), parts.to_backend),
             outbound: Outbound::new(parts.to_client, stats),
             story: Box::new(Story { info, facts: parts.facts, why }),
         }

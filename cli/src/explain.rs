@@ -92,6 +92,8 @@ impl<'p> Session<'p> {
         // What one route says by itself is of the first request, in either mode.
         let probed = Arc::new(config.clone());
         config.per_request = plan.per_request;
+        // The story tells all that the bytes show, and not only what the verdict needed.
+        config.complete_facts = true;
         let start = Instant::now();
         let mut routes = Routes::new();
         for route in &plan.routes {

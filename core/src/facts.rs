@@ -4,19 +4,19 @@
 //! bytes are cut: that is what lets a route's verdict stick and what makes the order of routes the only priority. Facts are
 //! mute: they neither write nor choose, and malformed bytes make them absent, never an error.
 //!
-//! One observer per protocol looks at the same bytes, incrementally; matchers of any number of routes share what they found.
+//! An [`Observer`](observer::Observer) fills them in, for any number of routes, and looks no closer than their verdict needs.
 
-mod http1;
 pub(crate) mod http2;
+mod kinds;
+pub(crate) mod observer;
 mod request;
 
+pub(crate) use kinds::Kinds;
+pub(crate) use request::name_bit;
 pub use request::{HttpVersion, Request};
 
-use crate::wire::frame::{ErrorCode, PREFACE};
-use crate::wire::progress::Progress;
-use crate::wire::tls::{HelloReader, OwnedHello};
-use http1::Http1Observer;
-use http2::{Http2Observer, Stage, Stop};
+use crate::wire::frame::ErrorCode;
+use crate::wire::tls::OwnedHello;
 
 /// One thing that an opening may show.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,84 +107,107 @@ pub(crate) struct Bounds {
     pub(crate) settings_entries: u32,
 }
 
+/// What was read whole of the one protocol that an opening is in.
+#[derive(Debug)]
+enum Found {
+    Nothing,
+    Hello(OwnedHello),
+    Request(Request),
+}
+
 /// What is known of a connection from its opening.
+///
+/// An opening is looked at no closer than its verdict needs, so after the verdict only what the routes asked for is sure to be known:
+/// a table that tells HTTP/1 from TLS leaves the fields of a request and the ClientHello unread, and they stay unknown. With
+/// [`Config::complete_facts`](crate::Config::complete_facts) everything that the bytes so far show is there.
 #[derive(Debug)]
 pub struct Facts {
-    http1: Http1Observer,
-    http2: Http2Observer,
-    http2_preface: Fact<()>,
-    tls: HelloReader,
-    tls_hello: Fact<OwnedHello>,
-    request: Option<Request>,
+    found: Found,
+    /// HTTP/2: what is wrong with the opening, if it is malformed.
+    malformed: Option<ErrorCode>,
+    /// HTTP/1: the request line, and the whole head.
+    http1: Fact<()>,
+    http1_head: Fact<()>,
+    http2: Fact<()>,
+    /// HTTP/2: whether the request is there, or can not come any more.
+    is_http2_done: bool,
+    tls: Fact<()>,
     exceeded: Option<Bound>,
-    /// How many bytes of the opening may be looked at: none behind the byte that settled an observer for good.
-    readable: usize,
 }
 
 impl Facts {
-    pub(crate) fn new(bounds: &Bounds) -> Self {
+    /// Of a connection that has sent nothing.
+    pub(crate) const fn new() -> Self {
         Self {
-            http1: Http1Observer::new(bounds.http1_head),
-            http2: Http2Observer::new(),
-            http2_preface: Fact::Unknown,
-            tls: HelloReader::new(bounds.client_hello),
-            tls_hello: Fact::Unknown,
-            request: None,
+            found: Found::Nothing,
+            malformed: None,
+            http1: Fact::Unknown,
+            http1_head: Fact::Unknown,
+            http2: Fact::Unknown,
+            is_http2_done: false,
+            tls: Fact::Unknown,
             exceeded: None,
-            readable: usize::MAX,
         }
     }
 
     /// The facts of one request of an HTTP/2 connection, whatever came before it: all else is settled. The request is filled
     /// in by [`request_mut`](Self::request_mut).
     pub(crate) fn of_request() -> Self {
-        let mut http1 = Http1Observer::new(0);
-        http1.finish();
-        Self {
-            http1,
-            http2: Http2Observer::settled(),
-            http2_preface: Fact::Present(()),
-            tls: HelloReader::new(0),
-            tls_hello: Fact::Absent,
-            request: Some(Request::new(HttpVersion::Http2, 0)),
-            exceeded: None,
-            readable: 0,
-        }
+        Self { found: Found::Request(Request::new(HttpVersion::Http2, 0)), ..Self::per_request() }
     }
 
     /// What is known of the connection to one backend when each request is routed on its own: it is HTTP/2. The requests come
     /// later, each with a head of its own.
-    pub fn per_request() -> Self {
-        Self { request: None, ..Self::of_request() }
+    pub const fn per_request() -> Self {
+        Self {
+            found: Found::Nothing,
+            malformed: None,
+            http1: Fact::Absent,
+            http1_head: Fact::Absent,
+            http2: Fact::Present(()),
+            is_http2_done: true,
+            tls: Fact::Absent,
+            exceeded: None,
+        }
     }
 
     /// The request, to be filled in anew; its memory is used again.
     pub(crate) fn request_mut(&mut self) -> &mut Request {
-        self.request.get_or_insert_with(|| Request::new(HttpVersion::Http2, 0))
+        if !matches!(self.found, Found::Request(_)) {
+            self.found = Found::Request(Request::new(HttpVersion::Http2, 0));
+        }
+        match &mut self.found {
+            Found::Request(request) => request,
+            Found::Nothing | Found::Hello(_) => unreachable!("it was put there"),
+        }
     }
 
     /// HTTP/1: a request line that is valid by the grammar (RFC 9112 §3).
     pub const fn http1(&self) -> Fact<()> {
-        self.http1.line()
+        self.http1
     }
 
     /// HTTP/2: the connection preface (RFC 9113 §3.4).
     pub const fn http2(&self) -> Fact<()> {
-        self.http2_preface
+        self.http2
     }
 
     /// TLS: a whole ClientHello (RFC 8446 §4.1.2).
     pub const fn tls(&self) -> Fact<&OwnedHello> {
-        self.tls_hello.as_ref()
+        match (&self.found, self.tls) {
+            (Found::Hello(hello), _) => Fact::Present(hello),
+            (_, Fact::Absent) => Fact::Absent,
+            _ => Fact::Unknown,
+        }
     }
 
     /// The first request as far as its method and target: on HTTP/1 known with the request line, on HTTP/2 with the whole head.
     pub const fn request_line(&self) -> Fact<&Request> {
-        match (&self.request, self.http1.line(), self.http2_preface) {
-            (Some(request), ..) => Fact::Present(request),
-            (None, Fact::Absent, Fact::Absent) => Fact::Absent,
-            (None, _, Fact::Present(())) if self.http2.is_done() => Fact::Absent,
-            (None, ..) => Fact::Unknown,
+        match (&self.found, self.http1, self.http2) {
+            (Found::Request(request), ..) => Fact::Present(request),
+            (_, Fact::Absent, Fact::Absent) => Fact::Absent,
+            (_, _, Fact::Present(())) if self.is_http2_done => Fact::Absent,
+            _ => Fact::Unknown,
         }
     }
 
@@ -192,7 +215,7 @@ impl Facts {
     /// HTTP/2 is malformed up to the end of its first header block.
     pub const fn request(&self) -> Fact<&Request> {
         match self.request_line() {
-            Fact::Present(request) => match (request.version(), self.http1.head()) {
+            Fact::Present(request) => match (request.version(), self.http1_head) {
                 (HttpVersion::Http2, _) | (HttpVersion::Http1, Fact::Present(())) => Fact::Present(request),
                 (HttpVersion::Http1, Fact::Absent) => Fact::Absent,
                 (HttpVersion::Http1, Fact::Unknown) => Fact::Unknown,
@@ -208,96 +231,58 @@ impl Facts {
         self.exceeded
     }
 
-    /// HTTP/2: the code that names what is wrong with the opening, if it is malformed.
-    pub(crate) const fn malformed(&self) -> Option<ErrorCode> {
-        match self.http2.stage() {
-            Stage::Malformed(code) => Some(code),
-            _ => None,
+    /// Gives back memory that was set aside for a head longer than it became: worth it where facts are kept for as long as their
+    /// connection lives.
+    pub fn shrink_to_fit(&mut self) {
+        if let Found::Request(request) = &mut self.found {
+            request.shrink_to_fit();
         }
     }
 
-    pub(crate) const fn readable(&self) -> usize {
-        self.readable
+    /// HTTP/2: the code that names what is wrong with the opening, if it is malformed.
+    pub(crate) const fn malformed(&self) -> Option<ErrorCode> {
+        self.malformed
+    }
+
+    /// The protocols that the opening may still be in, of which some may be shown.
+    pub(crate) const fn kinds(&self) -> Kinds {
+        let mut kinds = Kinds::RAW;
+        if !matches!(self.http1, Fact::Absent) {
+            kinds = kinds.or(Kinds::HTTP1);
+        }
+        if !matches!(self.http2, Fact::Absent) {
+            kinds = kinds.or(Kinds::HTTP2);
+        }
+        if !matches!(self.tls, Fact::Absent) {
+            kinds = kinds.or(Kinds::TLS);
+        }
+        kinds
     }
 
     /// Bytes of memory that the facts hold beside the opening.
     pub(crate) fn held(&self) -> usize {
-        let hello = self.tls_hello.as_ref().present().map_or(0, OwnedHello::held);
-        self.request.as_ref().map_or(0, Request::held) + self.http2.held() + self.tls.held() + hello
-    }
-
-    pub(crate) const fn http2_opening(&self) -> &Http2Observer {
-        &self.http2
-    }
-
-    pub(crate) fn http2_opening_mut(&mut self) -> (&mut Http2Observer, &mut Option<Request>) {
-        (&mut self.http2, &mut self.request)
-    }
-
-    /// The walk over HTTP/2 frames ends at this byte of the opening.
-    pub(crate) fn stop_http2(&mut self, stop: Stop, at: usize) {
-        if let Stop::Exceeded(bound) = stop {
-            self.exceeded = Some(bound);
-        }
-        self.http2.stop(stop);
-        self.settle_http2(at);
-    }
-
-    /// All that counts of HTTP/2 has been seen at this byte of the opening.
-    pub(crate) fn settle_http2(&mut self, at: usize) {
-        self.readable = self.readable.min(at);
-    }
-
-    fn exceed(&mut self, bound: Bound, at: usize) {
-        self.exceeded.get_or_insert(bound);
-        self.readable = self.readable.min(at);
-    }
-
-    /// Looks at what is new in `opening`, which grows at its end only. HTTP/2 frames are walked by the mux, which may have to
-    /// answer them.
-    pub(crate) fn observe(&mut self, opening: &[u8], bounds: &Bounds) {
-        if self.http2_preface.is_unknown() {
-            self.http2_preface = starts_with(opening, PREFACE);
-            if self.http2_preface.is_present() && bounds.http1_head >= PREFACE.len() {
-                // Its version refuses it as HTTP/1: no need to read that far. (A bound within the preface would come first.)
-                self.http1.finish();
-            }
-        }
-        if self.http1.observe(opening, &mut self.request) == Progress::TooLong {
-            self.exceed(Bound::Http1Head, bounds.http1_head);
-        }
-        if self.tls_hello.is_unknown() {
-            self.tls_hello = match self.tls.scan(opening) {
-                Progress::Done => {
-                    self.tls.hello(opening).map_or(Fact::Absent, |h| Fact::Present(h.into_owned()))
-                }
-                Progress::Invalid => Fact::Absent,
-                Progress::NeedMore => Fact::Unknown,
-                Progress::TooLong => {
-                    self.exceed(Bound::ClientHello, self.tls.consumed());
-                    Fact::Unknown
-                }
-            };
+        match &self.found {
+            Found::Nothing => 0,
+            Found::Hello(hello) => hello.held(),
+            Found::Request(request) => request.held(),
         }
     }
 
     /// Nothing more will come: what is unknown is absent.
-    pub(crate) fn finish(&mut self) {
-        self.http1.finish();
-        if self.http2_preface.is_unknown() {
-            self.http2_preface = Fact::Absent;
-        }
-        if self.tls_hello.is_unknown() {
-            self.tls_hello = Fact::Absent;
+    fn finish(&mut self) {
+        for fact in [&mut self.http1, &mut self.http1_head, &mut self.http2, &mut self.tls] {
+            if fact.is_unknown() {
+                *fact = Fact::Absent;
+            }
         }
     }
 
     /// Whether no fact can change any more, so that every protocol that has an answer to a refusal is known or ruled out.
     pub(crate) const fn is_settled(&self) -> bool {
-        match self.http2_preface {
+        match self.http2 {
             Fact::Unknown => false,
-            Fact::Present(()) => self.http2.is_done(),
-            Fact::Absent => !self.http1.head().is_unknown() && !self.tls_hello.is_unknown(),
+            Fact::Present(()) => self.is_http2_done,
+            Fact::Absent => !self.http1_head.is_unknown() && !self.tls.is_unknown(),
         }
     }
 }

@@ -10,7 +10,7 @@ use core::fmt;
 use core::ops::Not;
 use std::sync::Arc;
 
-use crate::facts::{self, Fact, Facts};
+use crate::facts::{self, Fact, Facts, Kinds};
 use crate::wire::progress::Progress;
 use crate::wire::{postgres, socks5};
 pub use request::HeaderCondition;
@@ -120,6 +120,45 @@ enum Term {
     Tls(TlsTerm),
 }
 
+impl Term {
+    #[inline(never)]
+    fn judge(&self, opening: &Opening<'_>) -> Verdict {
+        match self {
+            Self::All(matchers) => every(matchers, opening),
+            Self::Any => Verdict::Match,
+            Self::AnyOf(matchers) => one(matchers, opening),
+            Self::Facts(judge) => match judge(opening.facts) {
+                Verdict::NeedMore if opening.facts.is_settled() => Verdict::NoMatch,
+                verdict => verdict,
+            },
+            Self::Http => match (opening.facts.http1(), opening.facts.http2()) {
+                (Fact::Present(()), _) | (_, Fact::Present(())) => Verdict::Match,
+                (Fact::Absent, Fact::Absent) => Verdict::NoMatch,
+                _ => Verdict::NeedMore,
+            },
+            Self::Http1 => Verdict::of(&opening.facts.http1()),
+            Self::Http1Method => METHODS
+                .iter()
+                .map(|method| raw(method, opening))
+                .reduce(|a, b| match (a, b) {
+                    (Verdict::Match, _) | (_, Verdict::Match) => Verdict::Match,
+                    (Verdict::NeedMore, _) | (_, Verdict::NeedMore) => Verdict::NeedMore,
+                    _ => Verdict::NoMatch,
+                })
+                .unwrap_or(Verdict::NoMatch),
+            Self::Http2 => Verdict::of(&opening.facts.http2()),
+            Self::Not(matcher) => !matcher.judge(opening),
+            Self::Postgres => settle(Verdict::after(postgres::recognise(opening.prefix)), opening),
+            Self::Prefix(bytes) => raw(bytes, opening),
+            Self::PrefixFn(judge) => settle(judge(opening.prefix), opening),
+            Self::Request(term) => term.judge(opening.facts),
+            Self::Socks5 => settle(Verdict::after(socks5::recognise(opening.prefix)), opening),
+            Self::Ssh => raw(SSH, opening),
+            Self::Tls(term) => term.judge(opening.facts),
+        }
+    }
+}
+
 /// A question about an opening. Made by the functions of this module, combined by [`all`], [`any_of`] and [`not`] (or `!`).
 ///
 /// Its `Display` is for logs and messages. It follows the terms of the command line as far as there are any, without the escapes
@@ -176,7 +215,7 @@ pub const fn http() -> Matcher {
 /// let _ = header("connection", contains_token("upgrade"));
 /// ```
 pub fn header(name: impl Into<String>, condition: HeaderCondition) -> Matcher {
-    Matcher(Term::Request(RequestTerm::Header(name.into(), condition)))
+    Matcher(Term::Request(RequestTerm::header(name.into(), condition)))
 }
 
 /// A field that is there, whatever its value.
@@ -218,7 +257,7 @@ pub fn path_prefix(path: impl Into<String>) -> Matcher {
 /// A first request for this host: `:authority`, else an absolute-form target, else Host; port and trailing dot dropped, case-insensitive
 /// (see [`Request::authority`](crate::Request::authority)). `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
 pub fn authority(name: impl Into<String>) -> Matcher {
-    Matcher(Term::Request(RequestTerm::Authority(normal_host(name.into()))))
+    Matcher(Term::Request(RequestTerm::Authority(HostPattern::new(name.into()))))
 }
 
 /// A first request with this method (case-sensitive, RFC 9110 §9.1).
@@ -259,7 +298,7 @@ pub const fn tls() -> Matcher {
 
 /// TLS for this server name (RFC 6066 §3), case-insensitive; `*.example.org` as in [`authority`].
 pub fn sni(name: impl Into<String>) -> Matcher {
-    Matcher(Term::Tls(TlsTerm::Sni(normal_host(name.into()))))
+    Matcher(Term::Tls(TlsTerm::Sni(HostPattern::new(name.into()))))
 }
 
 /// TLS that offers this protocol (RFC 7301), for example `h2`.
@@ -303,7 +342,8 @@ pub fn any_of(matchers: impl IntoIterator<Item = Matcher>) -> Matcher {
     Matcher(Term::AnyOf(matchers.into_iter().collect()))
 }
 
-/// A closure over the facts. It must be a pure function of them and must not take back a match or a no match. Once no fact can
+/// A closure over the facts. It must be a pure function of them and must not take back a match or a no match: an opening is looked at
+/// step by step, also one that comes in one piece, so of a fact that is unknown say [`Verdict::NeedMore`]. Once no fact can
 /// change any more, [`Verdict::NeedMore`] counts as no match.
 pub fn facts_fn(judge: impl Fn(&Facts) -> Verdict + Send + Sync + 'static) -> Matcher {
     Matcher(Term::Facts(Arc::new(judge)))
@@ -319,38 +359,11 @@ pub fn prefix_fn(judge: impl Fn(&[u8]) -> Verdict + Send + Sync + 'static) -> Ma
 impl Matcher {
     /// What this matcher says of the opening so far.
     pub fn judge(&self, opening: &Opening<'_>) -> Verdict {
+        // Most routes of long tables are about requests, and this is what each of them costs.
         match &self.0 {
-            Term::All(matchers) => every(matchers, opening),
-            Term::Any => Verdict::Match,
-            Term::AnyOf(matchers) => one(matchers, opening),
-            Term::Facts(judge) => match judge(opening.facts) {
-                Verdict::NeedMore if opening.facts.is_settled() => Verdict::NoMatch,
-                verdict => verdict,
-            },
-            Term::Http => match (opening.facts.http1(), opening.facts.http2()) {
-                (Fact::Present(()), _) | (_, Fact::Present(())) => Verdict::Match,
-                (Fact::Absent, Fact::Absent) => Verdict::NoMatch,
-                _ => Verdict::NeedMore,
-            },
-            Term::Http1 => Verdict::of(&opening.facts.http1()),
-            Term::Http1Method => METHODS
-                .iter()
-                .map(|method| raw(method, opening))
-                .reduce(|a, b| match (a, b) {
-                    (Verdict::Match, _) | (_, Verdict::Match) => Verdict::Match,
-                    (Verdict::NeedMore, _) | (_, Verdict::NeedMore) => Verdict::NeedMore,
-                    _ => Verdict::NoMatch,
-                })
-                .unwrap_or(Verdict::NoMatch),
-            Term::Http2 => Verdict::of(&opening.facts.http2()),
-            Term::Not(matcher) => !matcher.judge(opening),
-            Term::Postgres => settle(Verdict::after(postgres::recognise(opening.prefix)), opening),
-            Term::Prefix(bytes) => raw(bytes, opening),
-            Term::PrefixFn(judge) => settle(judge(opening.prefix), opening),
             Term::Request(term) => term.judge(opening.facts),
-            Term::Socks5 => settle(Verdict::after(socks5::recognise(opening.prefix)), opening),
-            Term::Ssh => raw(SSH, opening),
             Term::Tls(term) => term.judge(opening.facts),
+            other => other.judge(opening),
         }
     }
 
@@ -360,6 +373,42 @@ impl Matcher {
             Term::Any => true,
             Term::All(matchers) => matchers.iter().all(Self::takes_everything),
             Term::AnyOf(matchers) => matchers.iter().any(Self::takes_everything),
+            _ => false,
+        }
+    }
+
+    /// Protocols without which it does not match: it says no to every opening of which none of these may still be in (as
+    /// [`Facts::kinds`] has it), so that it need not be asked.
+    pub(crate) fn kinds(&self) -> Kinds {
+        match &self.0 {
+            // One member that says no is enough, and every member must say it. (Not what all have in common: that may be nothing
+            // before any of them says no.)
+            Term::All(matchers) => matchers.iter().map(Self::kinds).fold(Kinds::ALL, Kinds::smaller),
+            Term::AnyOf(matchers) => matchers.iter().map(Self::kinds).fold(Kinds::NONE, Kinds::or),
+            Term::Any
+            | Term::Facts(_)
+            | Term::Http1Method
+            | Term::Not(_)
+            | Term::Postgres
+            | Term::Prefix(_)
+            | Term::PrefixFn(_)
+            | Term::Socks5
+            | Term::Ssh => Kinds::ALL,
+            Term::Http => Kinds::HTTP,
+            Term::Http1 => Kinds::HTTP1,
+            Term::Http2 => Kinds::HTTP2,
+            Term::Request(term) => term.kinds(),
+            Term::Tls(_) => Kinds::TLS,
+        }
+    }
+
+    /// Whether a request line may be enough for it, where there is no more of a request.
+    pub(crate) fn asks_line(&self) -> bool {
+        match &self.0 {
+            Term::All(matchers) | Term::AnyOf(matchers) => matchers.iter().any(Self::asks_line),
+            Term::Facts(_) => true,
+            Term::Not(matcher) => matcher.asks_line(),
+            Term::Request(term) => term.asks_line(),
             _ => false,
         }
     }
@@ -424,24 +473,41 @@ fn settle(verdict: Verdict, opening: &Opening<'_>) -> Verdict {
     }
 }
 
-/// A host as it is compared: without a trailing dot and in lower case.
-fn normal_host(mut name: String) -> String {
-    if name.ends_with('.') {
-        name.pop();
-    }
-    name.make_ascii_lowercase();
-    name
+/// A host name to compare with, or what lies below one.
+#[derive(Clone, Debug)]
+struct HostPattern {
+    /// In lower case and without a trailing dot; behind the `*` of a pattern, with its dot.
+    name: String,
+    is_below: bool,
 }
 
-/// Whether `name` is `pattern`, or lies below it if that starts with `*.`. `pattern` is in lower case.
-fn host_matches(pattern: &str, name: &[u8]) -> bool {
-    let name = name.strip_suffix(b".").unwrap_or(name);
-    match pattern.strip_prefix('*') {
-        Some(suffix) if suffix.starts_with('.') => name
-            .len()
-            .checked_sub(suffix.len())
-            .is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix.as_bytes())),
-        _ => name.eq_ignore_ascii_case(pattern.as_bytes()),
+impl HostPattern {
+    fn new(mut name: String) -> Self {
+        if name.ends_with('.') {
+            name.pop();
+        }
+        name.make_ascii_lowercase();
+        let is_below = name.starts_with("*.");
+        if is_below {
+            name.remove(0);
+        }
+        Self { name, is_below }
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        let end = match name.len().checked_sub(self.name.len()) {
+            Some(0) if !self.is_below => name,
+            Some(at) if self.is_below && at > 0 => &name[at..],
+            _ => return false,
+        };
+        end.eq_ignore_ascii_case(self.name.as_bytes())
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.is_below { "*" } else { "" }, self.name)
     }
 }
 

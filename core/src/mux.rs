@@ -31,13 +31,14 @@ pub use config::Config;
 pub use greeting::{Greeting, GreetingError, DEFAULT_MAX_CONCURRENT_STREAMS};
 pub use handover::{Handover, Parts};
 pub(crate) use live::after;
-use live::Live;
+use live::{silence_ends, Live};
 pub use outcome::{Outcome, Phase, Reason};
 pub use refusal::{Refusal, Response, ResponseKind};
 pub use reply::Reply;
 
 use crate::facts::Facts;
-use crate::routes::{Routes, Why};
+use crate::matchers::Opening;
+use crate::routes::{Choice, Routes, Why};
 
 /// Decides where one connection goes.
 ///
@@ -48,10 +49,47 @@ use crate::routes::{Routes, Why};
 ///
 /// No input makes it panic or grow beyond the bounds of its [`Config`].
 #[derive(Debug)]
-pub struct MuxMachine<R> {
+pub struct MuxMachine<R>(State<R>);
+
+#[derive(Debug)]
+enum State<R> {
+    /// Nothing has happened yet: no box for what may. Many connections are opened ahead of need.
+    Silent(Silent<R>),
     // In a box: a machine waits in the task of its connection, which is as large as the largest thing that ever is in it.
-    live: Option<Box<Live<R>>>,
-    end: Option<Outcome>,
+    Live(Box<Live<R>>),
+    Spent(Option<Outcome>),
+}
+
+/// A connection that has sent nothing.
+#[derive(Debug)]
+struct Silent<R> {
+    routes: Arc<Routes<R>>,
+    config: Arc<Config>,
+    started: Instant,
+    first_open: usize,
+}
+
+/// What is known of a connection that has sent nothing.
+static NO_FACTS: Facts = Facts::new();
+
+impl<R> Silent<R> {
+    fn deadline(&self) -> Instant {
+        silence_ends(&self.routes, &self.config, self.started)
+    }
+
+    /// What the routes say before the first byte.
+    fn choose(&mut self) -> Choice {
+        if self.config.per_request {
+            // No route takes the connection before it is known whether its requests are routed one by one.
+            return Choice::NeedMore;
+        }
+        let opening = Opening::new(&NO_FACTS, &[], self.config.max_prefix == 0);
+        self.routes.choose(&opening, &mut self.first_open)
+    }
+
+    fn wake(self) -> Box<Live<R>> {
+        Box::new(Live::new(self.routes, self.config, self.started, self.first_open))
+    }
 }
 
 /// What to do next.
@@ -80,19 +118,39 @@ pub enum Output<R> {
 impl<R> MuxMachine<R> {
     /// The machine of a connection accepted `now`. Where the first route takes everything it is decided at once.
     pub fn new(routes: Arc<Routes<R>>, config: Arc<Config>, now: Instant) -> Self {
-        let mut live = Box::new(Live::new(routes, config, now));
+        let mut silent = Silent { routes, config, started: now, first_open: 0 };
+        if silent.choose() == Choice::NeedMore {
+            return Self(State::Silent(silent));
+        }
+        let mut live = silent.wake();
         live.decide(now);
-        Self { live: Some(live), end: None }
+        Self(State::Live(live))
     }
 
     fn refusing(live: Box<Live<R>>) -> Self {
-        Self { live: Some(live), end: None }
+        Self(State::Live(live))
+    }
+
+    /// The inside, because something has happened; `None` once the machine is spent.
+    fn live(&mut self) -> Option<&mut Live<R>> {
+        if matches!(self.0, State::Silent(_)) {
+            if let State::Silent(silent) = core::mem::replace(&mut self.0, State::Spent(None)) {
+                self.0 = State::Live(silent.wake());
+            }
+        }
+        match &mut self.0 {
+            State::Live(live) => Some(live),
+            State::Silent(_) | State::Spent(_) => None,
+        }
     }
 
     /// The client has sent bytes. What lies behind the verdict belongs to the replay. Bytes that are told to a spent machine are
     /// lost: after [`Output::Routed`] they belong to whoever reads the socket.
     pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
-        if let Some(live) = &mut self.live {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Some(live) = self.live() {
             live.handle_input(bytes, now);
         }
     }
@@ -100,14 +158,14 @@ impl<R> MuxMachine<R> {
     /// The client has ended its side (FIN). It may still be reading. An opening that is not HTTP/2 is judged by what has come;
     /// an HTTP/2 client without a complete request has left.
     pub fn handle_eof(&mut self, now: Instant) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live() {
             live.handle_eof(now);
         }
     }
 
     /// The connection is broken (RST, or any error of the socket).
     pub fn handle_reset(&mut self, _now: Instant) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live() {
             live.leave();
         }
     }
@@ -115,7 +173,7 @@ impl<R> MuxMachine<R> {
     /// A reply could not be written in time, or must not be waited for: the connection ends as `outcome`, without another word, since
     /// what was written of the reply may not be whole.
     pub fn handle_cut(&mut self, outcome: Outcome, _now: Instant) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live() {
             live.cut(outcome);
         }
     }
@@ -123,81 +181,100 @@ impl<R> MuxMachine<R> {
     /// The time of the last [`Output::NeedInput`] has come, and the socket held no more input. Exactly at that time counts as
     /// come; earlier calls have no effect.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some(live) = &mut self.live {
+        if matches!(&self.0, State::Silent(silent) if now < silent.deadline()) {
+            return;
+        }
+        if let Some(live) = self.live() {
             live.handle_timeout(now);
         }
     }
 
     /// The listener shuts down: a connection that is undecided ends at once, in [`Outcome::Shutdown`].
     pub fn handle_shutdown(&mut self, _now: Instant) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live() {
             live.close(Outcome::Shutdown);
         }
     }
 
     /// The listener holds too many undecided connections, and this one has to go: it ends in [`Reason::Overload`].
     pub fn handle_eviction(&mut self, _now: Instant) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live() {
             live.close(Outcome::Refused(Reason::Overload));
         }
     }
 
     /// What to do next.
     pub fn poll_output(&mut self) -> Output<R> {
-        let Some(live) = &mut self.live else {
-            return match self.end {
-                Some(outcome) => Output::Closed(outcome),
-                None => Output::NeedInput { until: None },
-            };
+        let live = match &mut self.0 {
+            State::Silent(silent) => return Output::NeedInput { until: Some(silent.deadline()) },
+            State::Spent(Some(outcome)) => return Output::Closed(*outcome),
+            State::Spent(None) => return Output::NeedInput { until: None },
+            State::Live(live) => live,
         };
         if let Some(reply) = live.next_reply() {
             return Output::Write(reply);
         }
         if let Some(outcome) = live.end() {
-            self.live = None;
-            self.end = Some(outcome);
+            self.0 = State::Spent(Some(outcome));
             return Output::Closed(outcome);
         }
-        let until = Some(live.deadline());
-        match (live.verdict(), self.live.take()) {
-            (Some(Why::PerRequest), Some(live)) => Output::Split(live.opening.into()),
-            (Some(why), Some(live)) => Output::Routed(Handover::new(live, why)),
-            (_, live) => {
-                self.live = live;
-                Output::NeedInput { until }
-            }
+        let Some(why) = live.verdict() else {
+            return Output::NeedInput { until: Some(live.deadline()) };
+        };
+        match core::mem::replace(&mut self.0, State::Spent(None)) {
+            State::Live(live) if why == Why::PerRequest => Output::Split(live.opening.into()),
+            State::Live(live) => Output::Routed(Handover::new(live, why)),
+            State::Silent(_) | State::Spent(_) => Output::NeedInput { until: None },
         }
     }
 
     /// How far the opening has come; [`Phase::Delivery`] once the machine is spent.
     pub fn phase(&self) -> Phase {
-        self.live.as_ref().map_or(Phase::Delivery, |live| live.phase())
+        match &self.0 {
+            State::Silent(_) => Phase::Silent,
+            State::Live(live) => live.phase(),
+            State::Spent(_) => Phase::Delivery,
+        }
     }
 
     /// When the phase that the opening is in ends by itself; `None` once the machine is spent. A reply that is not read by then
     /// is not worth waiting for, last words ([`Reply::Refusal`]) apart: they often are about this very deadline, so give them a
     /// time of their own.
     pub fn deadline(&self) -> Option<Instant> {
-        self.live.as_ref().map(|live| live.deadline())
+        match &self.0 {
+            State::Silent(silent) => Some(silent.deadline()),
+            State::Live(live) => Some(live.deadline()),
+            State::Spent(_) => None,
+        }
     }
 
     /// When the client's last byte came, if any did; `None` once the machine is spent.
     pub fn last_byte(&self) -> Option<Instant> {
-        self.live.as_ref().and_then(|live| live.last_byte())
+        match &self.0 {
+            State::Live(live) => live.last_byte(),
+            State::Silent(_) | State::Spent(_) => None,
+        }
     }
 
     /// Bytes of memory held for the opening; 0 once the machine is spent.
     pub fn buffered(&self) -> usize {
-        self.live.as_ref().map_or(0, |live| live.buffered())
+        match &self.0 {
+            State::Live(live) => live.buffered(),
+            State::Silent(_) | State::Spent(_) => 0,
+        }
     }
 
     /// What the opening has shown so far; `None` once the machine is spent.
     pub fn facts(&self) -> Option<&Facts> {
-        self.live.as_ref().map(|live| live.facts())
+        match &self.0 {
+            State::Silent(_) => Some(&NO_FACTS),
+            State::Live(live) => Some(live.facts()),
+            State::Spent(_) => None,
+        }
     }
 
     /// Whether the mux has greeted this client; `false` once the machine is spent ([`Handover::is_greeted`] knows it then).
     pub fn is_greeted(&self) -> bool {
-        self.live.as_ref().is_some_and(|live| live.is_greeted())
+        matches!(&self.0, State::Live(live) if live.is_greeted())
     }
 }

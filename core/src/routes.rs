@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::facts::Kinds;
 use crate::matchers::{Matcher, Opening, Verdict};
 
 /// One line of the table.
@@ -26,6 +27,9 @@ struct Route<R> {
 #[derive(Clone, Debug)]
 pub struct Routes<R> {
     routes: Vec<Route<R>>,
+    /// What each of them asks for at least: most can be passed over by that alone.
+    kinds: Vec<Kinds>,
+    asks_line: bool,
     otherwise: Option<R>,
     on_timeout: Option<R>,
     server_first: Option<(R, Duration)>,
@@ -64,11 +68,20 @@ impl<R> Default for Routes<R> {
 impl<R> Routes<R> {
     /// An empty table: it refuses everything.
     pub const fn new() -> Self {
-        Self { routes: Vec::new(), otherwise: None, on_timeout: None, server_first: None }
+        Self {
+            routes: Vec::new(),
+            kinds: Vec::new(),
+            asks_line: false,
+            otherwise: None,
+            on_timeout: None,
+            server_first: None,
+        }
     }
 
     /// Adds a route behind those that are there.
     pub fn route(mut self, matcher: Matcher, target: R) -> Self {
+        self.kinds.push(matcher.kinds());
+        self.asks_line |= matcher.asks_line();
         self.routes.push(Route { matcher, target });
         self
     }
@@ -129,15 +142,32 @@ impl<R> Routes<R> {
         self.on_timeout.is_some()
     }
 
+    /// Whether some route may be content with a request line.
+    pub(crate) const fn asks_line(&self) -> bool {
+        self.asks_line
+    }
+
     /// Judges an opening. `first_open` is the first route that has not said no yet; those before it are not asked again.
     pub(crate) fn choose(&self, opening: &Opening<'_>, first_open: &mut usize) -> Choice {
-        while let Some(route) = self.routes.get(*first_open) {
-            match route.matcher.judge(opening) {
-                Verdict::Match => return Choice::Take(Why::Matched(*first_open)),
-                Verdict::NeedMore => return Choice::NeedMore,
-                Verdict::NoMatch => *first_open += 1,
+        let possible = opening.facts().kinds();
+        let mut index = *first_open;
+        while let Some(kinds) = self.kinds.get(index) {
+            if kinds.meets(possible) {
+                let Some(route) = self.routes.get(index) else { break };
+                let choice = match route.matcher.judge(opening) {
+                    Verdict::Match => Choice::Take(Why::Matched(index)),
+                    Verdict::NeedMore => Choice::NeedMore,
+                    Verdict::NoMatch => {
+                        index += 1;
+                        continue;
+                    }
+                };
+                *first_open = index;
+                return choice;
             }
+            index += 1;
         }
+        *first_open = index;
         match self.otherwise {
             Some(_) => Choice::Take(Why::Otherwise),
             None => Choice::NoRoute,

@@ -242,7 +242,10 @@ fn an_arrival_may_outlive_its_runtime() {
     let refused = Arc::new(AtomicU64::new(0));
     let (arrival, mut client) = runtime.block_on(async {
         let (sender, receiver) = unbounded_channel();
-        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let mut config = Config::default();
+        config.complete_facts = true;
+        let listener = StreamListener::new(Channel(receiver), Address::Unknown);
+        let mut mux = Mux::with_bounds(listener, config, Limits::default());
         let mut route = mux.route("http1", http1());
         let count = refused.clone();
         mux.on_outcome(move |report| {

@@ -138,7 +138,8 @@ fn the_facts_of_each_opening() {
             Some(facts) => facts,
             None => {
                 // Refused at once; ask again with a route that takes it at its end.
-                let scene = Scene::new([Term::Not(Box::new(Term::Prefix(b"\0")))], Client::silent());
+                let scene = Scene::new([Term::Not(Box::new(Term::Prefix(b"\0")))], Client::silent())
+                    .configured(|config| config.complete_facts = true);
                 let mut player = Player::new(&scene);
                 player.input(flight.bytes);
                 handover = player.into_handover();

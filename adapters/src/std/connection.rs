@@ -45,7 +45,8 @@ impl<T> Connection<T> {
         &self.halves.story.info.addresses.local
     }
 
-    /// What the opening has shown: the first request, SNI, ALPN.
+    /// What the opening has shown: the first request, SNI, ALPN. Only what the verdict needed, unless
+    /// [`Config::complete_facts`](crate::Config::complete_facts) is set.
     pub fn facts(&self) -> &Facts {
         &self.halves.story.facts
     }

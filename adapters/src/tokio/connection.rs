@@ -43,7 +43,8 @@ impl<T> Connection<T> {
         &self.story.info.addresses.local
     }
 
-    /// What the opening has shown: the first request, SNI, ALPN.
+    /// What the opening has shown: the first request, SNI, ALPN. Only what the verdict needed, unless
+    /// [`Config::complete_facts`](crate::Config::complete_facts) is set.
     pub const fn facts(&self) -> &Facts {
         &self.story.facts
     }

@@ -6,7 +6,7 @@
 
 use core::ops::ControlFlow;
 
-use super::{Bound, Bounds, HttpVersion, Request};
+use super::{Bound, Bounds, Facts, Found, HttpVersion, Request};
 use crate::wire::frame::{flag, ErrorCode, Head, Kind};
 use crate::wire::headers;
 use crate::wire::hpack::{DecodeError, Decoder, Field, Limits};
@@ -76,11 +76,6 @@ impl Http2Observer {
         }
     }
 
-    /// An observer whose request was read elsewhere.
-    pub(crate) fn settled() -> Self {
-        Self { stage: Stage::Request, ..Self::new() }
-    }
-
     pub(crate) const fn stage(&self) -> Stage {
         self.stage
     }
@@ -88,11 +83,6 @@ impl Http2Observer {
     /// Whether nothing that comes can change what is known.
     pub(crate) const fn is_settled(&self) -> bool {
         matches!(self.stage, Stage::Request | Stage::Malformed(_) | Stage::Exceeded)
-    }
-
-    /// Whether the request is there or can not come any more. Behind a bound it might have come.
-    pub(crate) const fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Request | Stage::Malformed(_))
     }
 
     /// SETTINGS of the client so far.
@@ -181,7 +171,7 @@ impl Http2Observer {
         head: &Head,
         payload: &[u8],
         bounds: &Bounds,
-        request: &mut Option<Request>,
+        facts: &mut Facts,
     ) -> Result<Event, Stop> {
         match self.stage {
             Stage::FirstSettings => {
@@ -212,7 +202,7 @@ impl Http2Observer {
                     return Err(Stop::Exceeded(Bound::HeaderBlock));
                 }
                 if head.has(flag::END_HEADERS) {
-                    return self.decode(head.stream, fragment, bounds, request);
+                    return self.decode(head.stream, fragment, bounds, facts);
                 }
                 self.block.extend_from_slice(fragment);
                 Ok(Event::Other)
@@ -222,7 +212,7 @@ impl Http2Observer {
                 self.block.extend_from_slice(payload);
                 if head.has(flag::END_HEADERS) {
                     let block = core::mem::take(&mut self.block);
-                    return self.decode(stream, &block, bounds, request);
+                    return self.decode(stream, &block, bounds, facts);
                 }
                 Ok(Event::Other)
             }
@@ -251,7 +241,7 @@ impl Http2Observer {
         stream: u32,
         block: &[u8],
         bounds: &Bounds,
-        into: &mut Option<Request>,
+        facts: &mut Facts,
     ) -> Result<Event, Stop> {
         // Huffman coding shrinks a string to 5/8 at the best.
         let mut request = Request::new(HttpVersion::Http2, block.len() * 2 + 128);
@@ -270,7 +260,8 @@ impl Http2Observer {
         match decoded {
             // RFC 9113 §8.3.1: a request has a method, and a path unless it is CONNECT.
             Ok(()) if !request.method().is_empty() && (seen.path || request.method() == b"CONNECT") => {
-                *into = Some(request);
+                facts.found = Found::Request(request);
+                facts.is_http2_done = true;
                 self.stage = Stage::Request;
                 Ok(Event::Other)
             }

@@ -12,10 +12,39 @@ pub enum HttpVersion {
 }
 
 /// A piece of [`Request::bytes`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Span {
     start: u32,
     len: u32,
+}
+
+impl Span {
+    /// A piece that is not there.
+    const NONE: Self = Self { start: u32::MAX, len: 0 };
+
+    const fn is_some(self) -> bool {
+        self.start != u32::MAX
+    }
+}
+
+/// Where the host of a request comes from: the first of these that there is counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum HostFrom {
+    Nothing,
+    /// One Host field.
+    Field,
+    /// More than one, of which a backend might believe any.
+    Fields,
+    /// `:authority`, or the target.
+    Authority,
+}
+
+/// Which kind of gRPC a content type names.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Content {
+    Other,
+    Grpc,
+    GrpcWeb,
 }
 
 /// In front of each field: the lengths of its name and of its value.
@@ -27,39 +56,61 @@ const FIELD_PREFIX: usize = 8;
 /// [`target`](Self::target), with the end of the head all else.
 #[derive(Clone)]
 pub struct Request {
-    version: HttpVersion,
     /// Method, target and the other pseudo-fields, then all fields, each behind [`FIELD_PREFIX`] bytes of lengths.
     bytes: Vec<u8>,
     method: Span,
     target: Span,
-    authority: Option<Span>,
-    scheme: Option<Span>,
-    protocol: Option<Span>,
-    content_type: Option<Span>,
-    host: Option<Span>,
-    hosts: u32,
-    /// Where the fields begin; `None` as long as there is none.
-    fields_start: Option<u32>,
+    /// What routes ask for over and over is cut out once.
+    path: Span,
+    host: Span,
+    scheme: Span,
+    protocol: Span,
+    content_type: Span,
+    /// Which names the fields have: see [`name_bit`].
+    names: u64,
+    /// Where the fields begin; as long as there is none, nowhere.
+    fields_start: u32,
     stream: u32,
+    version: HttpVersion,
+    host_from: HostFrom,
+    content: Content,
     ends_stream: bool,
+}
+
+/// The bit of all names that have this length and these first and last letters, so that most names that are not there are known
+/// not to be without a look at the fields.
+pub(crate) fn name_bit(name: &[u8]) -> u64 {
+    let (first, last) = match name {
+        [] => (0, 0),
+        [only] => (*only, *only),
+        [first, .., last] => (*first, *last),
+    };
+    // 0x20 makes letters of either case the same.
+    let mixed = (name.len() as u32)
+        .wrapping_mul(5)
+        .wrapping_add(u32::from(first | 0x20))
+        .wrapping_add(u32::from(last | 0x20).wrapping_mul(3));
+    1 << (mixed & 63)
 }
 
 impl Request {
     /// An empty head with room for about `capacity` bytes.
     pub(crate) fn new(version: HttpVersion, capacity: usize) -> Self {
         Self {
-            version,
             bytes: Vec::with_capacity(capacity),
-            method: Span::default(),
-            target: Span::default(),
-            authority: None,
-            scheme: None,
-            protocol: None,
-            content_type: None,
-            host: None,
-            hosts: 0,
-            fields_start: None,
+            method: Span::NONE,
+            target: Span::NONE,
+            path: Span::NONE,
+            host: Span::NONE,
+            scheme: Span::NONE,
+            protocol: Span::NONE,
+            content_type: Span::NONE,
+            names: 0,
+            fields_start: u32::MAX,
             stream: 0,
+            version,
+            host_from: HostFrom::Nothing,
+            content: Content::Other,
             ends_stream: false,
         }
     }
@@ -90,40 +141,37 @@ impl Request {
     /// The path of the target, without scheme, authority, query and fragment, as it was sent: percent-encoding and `..` are not
     /// resolved. `/` if an absolute-form target has none; `None` for `*` and the authority of CONNECT.
     pub fn path(&self) -> Option<&[u8]> {
-        http1::path_of(self.target())
+        self.optional(self.path)
     }
 
     /// Whom the request is for, without port and without a trailing dot: `:authority`, else the authority of an
     /// absolute-form target or of CONNECT, else Host. `None` if there is none, or if more than one Host leaves it open
     /// (a backend might believe the other one: RFC 9112 §3.2 makes such a request invalid).
     pub fn authority(&self) -> Option<&[u8]> {
-        let whole = match (self.authority, self.host) {
-            (Some(authority), _) => authority,
-            (None, Some(host)) if self.hosts == 1 => host,
-            (None, _) => return None,
-        };
-        Some(http1::host_of(self.slice(whole)))
+        match self.host_from {
+            HostFrom::Authority | HostFrom::Field => Some(self.slice(self.host)),
+            HostFrom::Fields | HostFrom::Nothing => None,
+        }
     }
 
     /// HTTP/2: the value of `:scheme`.
     pub fn scheme(&self) -> Option<&[u8]> {
-        self.scheme.map(|span| self.slice(span))
+        self.optional(self.scheme)
     }
 
     /// HTTP/2: the value of `:protocol` of an extended CONNECT (RFC 8441 §4).
     pub fn protocol(&self) -> Option<&[u8]> {
-        self.protocol.map(|span| self.slice(span))
+        self.optional(self.protocol)
     }
 
     /// The first `content-type`.
     pub fn content_type(&self) -> Option<&[u8]> {
-        self.content_type.map(|span| self.slice(span))
+        self.optional(self.content_type)
     }
 
     /// The field lines in the order in which they came, without pseudo-fields; names as they were sent.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let start = self.fields_start.map_or(self.bytes.len(), |start| start as usize);
-        let mut rest = self.bytes.get(start..).unwrap_or_default();
+        let mut rest = self.bytes.get(self.fields_start as usize..).unwrap_or_default();
         core::iter::from_fn(move || {
             let (lengths, behind) = rest.split_first_chunk::<FIELD_PREFIX>()?;
             let [n0, n1, n2, n3, v0, v1, v2, v3] = *lengths;
@@ -141,21 +189,20 @@ impl Request {
         self.fields().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Whether a field of that name may be there: cheaper than to look, and right if it says no.
+    pub(crate) fn may_have(&self, name_bit: u64) -> bool {
+        self.names & name_bit != 0
+    }
+
     /// Whether this is a gRPC call by the protocol's own grammar: HTTP/2, POST, and a content type that is
     /// `application/grpc`, or goes on with `+` or `;` (gRPC over HTTP/2, "Requests"). Case-insensitive.
     pub fn is_grpc(&self) -> bool {
-        self.version == HttpVersion::Http2
-            && self.method() == b"POST"
-            && self.content_type().is_some_and(|value| is_media_type(value, b"application/grpc"))
+        self.content == Content::Grpc && self.version == HttpVersion::Http2 && self.method() == b"POST"
     }
 
     /// Whether this is a call of gRPC-Web, binary or text, over either version of HTTP.
     pub fn is_grpc_web(&self) -> bool {
-        self.method() == b"POST"
-            && self.content_type().is_some_and(|value| {
-                is_media_type(value, b"application/grpc-web")
-                    || is_media_type(value, b"application/grpc-web-text")
-            })
+        self.content == Content::GrpcWeb && self.method() == b"POST"
     }
 
     /// HTTP/2: the stream of the request; 0 on HTTP/1.
@@ -184,32 +231,59 @@ impl Request {
 
     pub(crate) fn set_target(&mut self, value: &[u8]) {
         self.target = self.store(value);
+        self.path = match http1::path_of(value) {
+            None => Span::NONE,
+            Some(path) if value.starts_with(path) => Span { len: path.len() as u32, ..self.target },
+            // Behind the authority of an absolute-form target, which only proxies are sent; or there is none, and it is the root.
+            Some(path) => self.store(path),
+        };
     }
 
     pub(crate) fn set_authority(&mut self, value: &[u8]) {
-        self.authority = Some(self.store(value));
+        let whole = self.store(value);
+        self.host = host_in(whole, value);
+        self.host_from = HostFrom::Authority;
     }
 
     pub(crate) fn set_scheme(&mut self, value: &[u8]) {
-        self.scheme = Some(self.store(value));
+        self.scheme = self.store(value);
     }
 
     pub(crate) fn set_protocol(&mut self, value: &[u8]) {
-        self.protocol = Some(self.store(value));
+        self.protocol = self.store(value);
+    }
+
+    /// Makes room for the fields, of which about this many bytes are kept.
+    pub(crate) fn reserve(&mut self, fields: usize) {
+        self.bytes.reserve_exact(fields);
+    }
+
+    pub(crate) fn shrink_to_fit(&mut self) {
+        self.bytes.shrink_to_fit();
     }
 
     /// Adds a field line. Pseudo-fields come before the first field (RFC 9113 §8.3), so their bytes do as well.
     pub(crate) fn push_field(&mut self, name: &[u8], value: &[u8]) {
-        self.fields_start.get_or_insert(self.bytes.len() as u32);
+        self.fields_start = self.fields_start.min(self.bytes.len() as u32);
         self.bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
         self.bytes.extend_from_slice(name);
         let span = self.store(value);
-        if self.content_type.is_none() && name.eq_ignore_ascii_case(b"content-type") {
-            self.content_type = Some(span);
+        self.names |= name_bit(name);
+        if name.eq_ignore_ascii_case(b"content-type") {
+            if !self.content_type.is_some() {
+                self.content_type = span;
+                self.content = content_of(value);
+            }
         } else if name.eq_ignore_ascii_case(b"host") {
-            self.host = Some(span);
-            self.hosts += 1;
+            self.host_from = match self.host_from {
+                HostFrom::Nothing => {
+                    self.host = host_in(span, value);
+                    HostFrom::Field
+                }
+                HostFrom::Field | HostFrom::Fields => HostFrom::Fields,
+                HostFrom::Authority => HostFrom::Authority,
+            };
         }
     }
 
@@ -219,8 +293,13 @@ impl Request {
         span
     }
 
+    fn optional(&self, span: Span) -> Option<&[u8]> {
+        span.is_some().then(|| self.slice(span))
+    }
+
     fn slice(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.start as usize..(span.start + span.len) as usize).unwrap_or_default()
+        let start = span.start as usize;
+        self.bytes.get(start..start + span.len as usize).unwrap_or_default()
     }
 }
 
@@ -235,6 +314,30 @@ impl core::fmt::Debug for Request {
             .field("authority", &self.authority().map(lossy))
             .field("fields", &self.fields().map(|(name, _)| lossy(name)).collect::<Vec<_>>())
             .finish_non_exhaustive()
+    }
+}
+
+/// Where the host stands in an authority that stands there.
+fn host_in(whole: Span, authority: &[u8]) -> Span {
+    let host = http1::host_of(authority);
+    let len = host.len() as u32;
+    if authority.starts_with(host) {
+        return Span { len, ..whole };
+    }
+    // It begins behind userinfo.
+    let at = authority.iter().rposition(|&byte| byte == b'@').map_or(0, |at| at + 1);
+    Span { start: whole.start + at as u32, len }
+}
+
+fn content_of(value: &[u8]) -> Content {
+    if is_media_type(value, b"application/grpc") {
+        Content::Grpc
+    } else if is_media_type(value, b"application/grpc-web")
+        || is_media_type(value, b"application/grpc-web-text")
+    {
+        Content::GrpcWeb
+    } else {
+        Content::Other
     }
 }
 

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use super::{host_matches, Verdict};
-use crate::facts::{Facts, HttpVersion, Request};
+use super::{HostPattern, Verdict};
+use crate::facts::{name_bit, Fact, Facts, HttpVersion, Kinds, Request};
 
 /// What [`header`](super::header) asks of a field's value.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -30,14 +30,23 @@ impl HeaderCondition {
     }
 }
 
+/// A field and what is asked of it.
+#[derive(Clone, Debug)]
+pub(super) struct HeaderTerm {
+    name: String,
+    /// Of the name: see [`Request::may_have`].
+    bit: u64,
+    condition: HeaderCondition,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum RequestTerm {
-    Authority(String),
+    Authority(HostPattern),
     Grpc,
     GrpcService(String),
     GrpcWeb,
     H2cUpgrade,
-    Header(String, HeaderCondition),
+    Header(HeaderTerm),
     Method(String),
     Path(String),
     PathPrefix(String),
@@ -45,41 +54,73 @@ pub(super) enum RequestTerm {
 }
 
 impl RequestTerm {
+    pub(super) fn header(name: String, condition: HeaderCondition) -> Self {
+        let bit = name_bit(name.as_bytes());
+        Self::Header(HeaderTerm { name, bit, condition })
+    }
+
     pub(super) fn judge(&self, facts: &Facts) -> Verdict {
-        let whole =
-            |holds: &dyn Fn(&Request) -> bool| Verdict::when(&facts.request(), |request| holds(request));
+        match facts.request() {
+            Fact::Present(request) if self.holds(request) => Verdict::Match,
+            Fact::Present(_) => Verdict::NoMatch,
+            Fact::Absent | Fact::Unknown => self.judge_less(facts),
+        }
+    }
+
+    /// Of an opening without a whole head.
+    #[cold]
+    fn judge_less(&self, facts: &Facts) -> Verdict {
         match self {
-            Self::Authority(pattern) => {
-                whole(&|request| request.authority().is_some_and(|name| host_matches(pattern, name)))
+            Self::Grpc | Self::GrpcService(_) if facts.http2() == Fact::Absent => return Verdict::NoMatch,
+            Self::H2cUpgrade if facts.http1() == Fact::Absent => return Verdict::NoMatch,
+            _ => {}
+        }
+        let request = if self.asks_line() { facts.request_line() } else { facts.request() };
+        Verdict::when(&request, |request| self.holds(request))
+    }
+
+    fn holds(&self, request: &Request) -> bool {
+        match self {
+            Self::Authority(pattern) => request.authority().is_some_and(|name| pattern.matches(name)),
+            Self::Grpc => request.is_grpc(),
+            Self::GrpcService(service) => request.is_grpc() && is_method_of(request.target(), service),
+            Self::GrpcWeb => request.is_grpc_web(),
+            Self::H2cUpgrade => upgrades_to(request, b"h2c"),
+            Self::Header(HeaderTerm { name, bit, condition }) => {
+                request.may_have(*bit) && request.values(name.as_bytes()).any(|value| condition.holds(value))
             }
-            Self::Grpc | Self::GrpcService(_) if facts.http2() == crate::Fact::Absent => Verdict::NoMatch,
-            Self::Grpc => whole(&Request::is_grpc),
-            Self::GrpcService(service) => {
-                whole(&|request| request.is_grpc() && is_method_of(request.target(), service))
-            }
-            Self::GrpcWeb => whole(&Request::is_grpc_web),
-            Self::H2cUpgrade if facts.http1() == crate::Fact::Absent => Verdict::NoMatch,
-            Self::H2cUpgrade => whole(&|request| upgrades_to(request, b"h2c")),
-            Self::Header(name, condition) => {
-                whole(&|request| request.values(name.as_bytes()).any(|value| condition.holds(value)))
-            }
-            Self::Method(method) => {
-                Verdict::when(&facts.request_line(), |request| request.method() == method.as_bytes())
-            }
-            Self::Path(path) => {
-                Verdict::when(&facts.request_line(), |request| request.path() == Some(path.as_bytes()))
-            }
-            Self::PathPrefix(prefix) => Verdict::when(&facts.request_line(), |request| {
+            Self::Method(method) => request.method() == method.as_bytes(),
+            Self::Path(path) => request.path() == Some(path.as_bytes()),
+            Self::PathPrefix(prefix) => {
                 request.path().is_some_and(|path| lies_below(path, prefix.as_bytes()))
-            }),
-            Self::WebSocket => whole(&|request| match request.version() {
+            }
+            Self::WebSocket => match request.version() {
                 HttpVersion::Http1 => request.method() == b"GET" && upgrades_to(request, b"websocket"),
                 HttpVersion::Http2 => {
                     request.method() == b"CONNECT"
                         && request.protocol().is_some_and(|p| p.eq_ignore_ascii_case(b"websocket"))
                 }
-            }),
+            },
         }
+    }
+
+    pub(super) const fn kinds(&self) -> Kinds {
+        match self {
+            Self::Grpc | Self::GrpcService(_) => Kinds::HTTP2,
+            Self::H2cUpgrade => Kinds::HTTP1,
+            Self::Authority(_)
+            | Self::GrpcWeb
+            | Self::Header(_)
+            | Self::Method(_)
+            | Self::Path(_)
+            | Self::PathPrefix(_)
+            | Self::WebSocket => Kinds::HTTP,
+        }
+    }
+
+    /// Whether the request line is enough.
+    pub(super) const fn asks_line(&self) -> bool {
+        matches!(self, Self::Method(_) | Self::Path(_) | Self::PathPrefix(_))
     }
 
     /// Whether two requests of one connection can differ in it.
@@ -87,7 +128,7 @@ impl RequestTerm {
         match self {
             Self::Authority(_)
             | Self::GrpcService(_)
-            | Self::Header(..)
+            | Self::Header(_)
             | Self::Method(_)
             | Self::Path(_)
             | Self::PathPrefix(_) => true,
@@ -104,10 +145,12 @@ impl fmt::Display for RequestTerm {
             Self::GrpcService(service) => write!(f, "grpc:{service}"),
             Self::GrpcWeb => f.write_str("grpc-web"),
             Self::H2cUpgrade => f.write_str("h2c-upgrade"),
-            Self::Header(name, HeaderCondition::ContainsToken(token)) => write!(f, "header:{name}~{token}"),
-            Self::Header(name, HeaderCondition::Is(value)) => write!(f, "header:{name}={value}"),
-            Self::Header(name, HeaderCondition::Present) => write!(f, "header:{name}"),
-            Self::Header(name, HeaderCondition::StartsWith(value)) => write!(f, "header:{name}={value}*"),
+            Self::Header(HeaderTerm { name, condition, .. }) => match condition {
+                HeaderCondition::ContainsToken(token) => write!(f, "header:{name}~{token}"),
+                HeaderCondition::Is(value) => write!(f, "header:{name}={value}"),
+                HeaderCondition::Present => write!(f, "header:{name}"),
+                HeaderCondition::StartsWith(value) => write!(f, "header:{name}={value}*"),
+            },
             Self::Method(method) => write!(f, "method:{method}"),
             Self::Path(path) => write!(f, "path:{path}"),
             Self::PathPrefix(path) => write!(f, "path:{path}/*"),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{host_matches, Verdict};
+use super::{HostPattern, Verdict};
 use crate::facts::Facts;
 
 /// A version of TLS as a client may offer it.
@@ -35,7 +35,7 @@ impl TlsVersion {
 pub(super) enum TlsTerm {
     Alpn(Vec<u8>),
     Any,
-    Sni(String),
+    Sni(HostPattern),
     Version(TlsVersion),
 }
 
@@ -44,7 +44,7 @@ impl TlsTerm {
         Verdict::when(&facts.tls(), |hello| match self {
             Self::Alpn(protocol) => hello.alpn().any(|offered| offered == protocol),
             Self::Any => true,
-            Self::Sni(pattern) => hello.sni().is_some_and(|name| host_matches(pattern, name.as_bytes())),
+            Self::Sni(pattern) => hello.name_bytes().is_some_and(|name| pattern.matches(name)),
             Self::Version(version) => {
                 hello.supported_versions().any(|offered| offered == version.number())
                     || (hello.supported_versions().next().is_none()

@@ -22,6 +22,11 @@ pub struct Config {
     /// own, as soon as the preface has come ([`Output::Split`](crate::Output::Split)). Default `false`: the first request decides
     /// for the whole connection.
     pub per_request: bool,
+    /// Whether everything that the bytes so far show is looked at before a verdict, be it asked for by a route or not. Default `false`: an
+    /// opening is looked at no closer than its verdict needs, and what was not looked at stays unknown in the [`Facts`](crate::Facts)
+    /// that a backend gets. Set it if they are used after the verdict: for logs, for authentication, for metrics by SNI or host. No verdict,
+    /// word or byte of the replay depends on it; a verdict costs up to three times as much.
+    pub complete_facts: bool,
 
     /// How long a client may be connected without a byte; then it is closed silently. Default 75 s: pools open connections ahead
     /// of need, and grpc-dotnet keeps them for 60 s (Envoy's listener filters: 15 s; linkerd: 10 s; grpc-go: 120 s).
@@ -75,6 +80,7 @@ impl Default for Config {
         Self {
             greeting: Greeting::default(),
             per_request: false,
+            complete_facts: false,
             silent_deadline: Duration::from_secs(75),
             opening_deadline: Duration::from_secs(10),
             http2_settings_deadline: Duration::from_secs(5),

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::live::Live;
 use super::outcome::Reason;
 use super::MuxMachine;
@@ -26,12 +24,12 @@ pub struct Handover<R> {
 #[non_exhaustive]
 pub struct Parts {
     /// What the backend is to receive before anything that is read from the socket.
-    pub replay: Bytes,
+    pub replay: Vec<u8>,
     /// What is still to be taken out of client-to-backend bytes behind the replay.
     pub to_backend: ClientLedger,
     /// What is still to be taken out of backend-to-client bytes.
     pub to_client: BackendLedger,
-    /// What the opening has shown.
+    /// What the opening has shown, as far as the verdict needed it; all of it with [`Config::complete_facts`](crate::Config::complete_facts).
     pub facts: Facts,
 }
 
@@ -50,7 +48,7 @@ impl<R> Handover<R> {
         self.why
     }
 
-    /// What the opening has shown.
+    /// What the opening has shown, as far as the verdict needed it; all of it with [`Config::complete_facts`](crate::Config::complete_facts).
     pub const fn facts(&self) -> &Facts {
         &self.live.facts
     }
@@ -99,6 +97,6 @@ impl<R> Handover<R> {
             Some((greeting, acks)) => BackendLedger::new(greeting, acks),
             None => BackendLedger::transparent(),
         };
-        Parts { replay: live.opening.into(), to_backend, to_client, facts: live.facts }
+        Parts { replay: live.opening, to_backend, to_client, facts: live.facts }
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The scanner is an automaton of one byte at a time. It keeps the automaton's state and the offset where it
-//! stopped, never looks at a byte twice, and holds no bytes of its own.
+//! stopped, looks at no byte more than twice, and holds no bytes of its own.
 //!
 //! Where the grammar leaves a choice, it is made here:
 //! - **Line ends**: a bare LF ends a line (RFC 9112 §2.2 allows it and servers do it); a CR that no LF follows
@@ -42,16 +42,21 @@ pub const MAX_METHOD: usize = 32;
 /// What stands before the minor version.
 const VERSION: &[u8; 7] = b"HTTP/1.";
 
+/// How nearly all request lines end.
+const USUAL_END: &[u8] = b"HTTP/1.1\r\n";
+
 /// Finds the end of a request head and checks it on the way.
 #[derive(Clone, Debug)]
 pub struct HeadScanner {
-    limit: usize,
-    at: usize,
-    state: State,
+    limit: u32,
+    at: u32,
     method: Span,
     target: Span,
-    line: Option<RequestLine>,
-    fields_start: usize,
+    fields_start: u32,
+    fields: u32,
+    state: State,
+    /// The minor version, once the request line is whole.
+    minor: Option<u8>,
 }
 
 /// What the next byte may be.
@@ -88,13 +93,14 @@ impl HeadScanner {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
-            limit: limit.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX)),
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
             at: 0,
-            state: State::Start,
             method: Span::default(),
             target: Span::default(),
-            line: None,
             fields_start: 0,
+            fields: 0,
+            state: State::Start,
+            minor: None,
         }
     }
 
@@ -106,16 +112,37 @@ impl HeadScanner {
     /// [`Progress::TooLong`] is given at the byte of the limit, since a head that it does not complete needs
     /// another one.
     pub fn scan(&mut self, opening: &[u8]) -> Progress {
-        let reach = opening.len().min(self.limit);
-        let mut rest = opening.get(self.at..reach).unwrap_or_default();
+        self.go_on(opening, false)
+    }
+
+    /// As [`scan`](Self::scan), but stops behind the request line and leaves the fields for a later call of `scan`. The answer is for
+    /// the whole head: of one that needs more, [`line_progress`](Self::line_progress) says whether its line is there.
+    pub fn scan_line(&mut self, opening: &[u8]) -> Progress {
+        self.go_on(opening, true)
+    }
+
+    fn go_on(&mut self, opening: &[u8], only_line: bool) -> Progress {
+        let reach = opening.len().min(to_usize(self.limit));
+        let mut rest = opening.get(to_usize(self.at)..reach).unwrap_or_default();
         while let [byte, behind @ ..] = rest {
-            if self.progress().is_settled() {
-                break;
-            }
-            self.state = self.step(*byte);
-            let run = self.run_length(behind);
-            self.at += 1 + run;
-            rest = behind.get(run..).unwrap_or_default();
+            // What comes whole, as nearly all does, is not worth a step for each byte.
+            let usual = match self.state {
+                State::Settled(_) => break,
+                State::FieldStart if only_line => break,
+                State::FieldStart => self.step_field(rest),
+                State::Version(0) => self.step_line_end(rest),
+                _ => None,
+            };
+            let length = match usual {
+                Some(length) => length,
+                None => {
+                    self.state = self.step(*byte);
+                    1 + self.run_length(behind)
+                }
+            };
+            // Both lie below the limit, which fits.
+            self.at += length as u32;
+            rest = rest.get(length..).unwrap_or_default();
         }
         if self.at >= self.limit && !self.progress().is_settled() {
             self.state = State::Settled(Progress::TooLong);
@@ -123,9 +150,32 @@ impl HeadScanner {
         self.progress()
     }
 
+    /// The usual end of a request line, if it is whole.
+    fn step_line_end(&mut self, rest: &[u8]) -> Option<usize> {
+        if !rest.starts_with(USUAL_END) {
+            return None;
+        }
+        self.minor = Some(1);
+        self.fields_start = self.at + USUAL_END.len() as u32;
+        self.state = State::FieldStart;
+        Some(USUAL_END.len())
+    }
+
+    /// The length of a field line, if it is whole. The state in front of it is that behind it.
+    fn step_field(&mut self, rest: &[u8]) -> Option<usize> {
+        let colon = rest.iter().position(|&byte| !is_token(byte))?;
+        let value = rest.get(colon..)?.strip_prefix(b":")?;
+        let length = value.iter().position(|&byte| !is_value(byte))?;
+        if colon == 0 || !value.get(length..)?.starts_with(b"\r\n") {
+            return None;
+        }
+        self.fields += 1;
+        Some(colon + 1 + length + 2)
+    }
+
     /// What is known of the request line alone.
     pub fn line_progress(&self) -> Progress {
-        if self.line.is_some() {
+        if self.minor.is_some() {
             Progress::Done
         } else {
             self.progress()
@@ -135,7 +185,7 @@ impl HeadScanner {
     /// The request line, as soon as its line end has been read.
     #[must_use]
     pub fn request_line(&self) -> Option<RequestLine> {
-        self.line
+        self.minor.map(|minor| RequestLine { method: self.method, target: self.target, minor })
     }
 
     /// The field lines in their order, without allocation; none unless [`scan`](Self::scan) has answered
@@ -143,7 +193,10 @@ impl HeadScanner {
     #[must_use]
     pub fn fields<'a>(&self, opening: &'a [u8]) -> Fields<'a> {
         match self.progress() {
-            Progress::Done => Fields::new(opening.get(self.fields_start..self.at).unwrap_or_default()),
+            Progress::Done => {
+                let lines = to_usize(self.fields_start)..to_usize(self.at);
+                Fields::new(opening.get(lines).unwrap_or_default())
+            }
             _ => Fields::new(&[]),
         }
     }
@@ -152,7 +205,14 @@ impl HeadScanner {
     /// line before it and the one that ends it.
     #[must_use]
     pub fn head_len(&self) -> usize {
-        self.at
+        to_usize(self.at)
+    }
+
+    /// The most that names and values of the fields so far can take with their lengths, each of four bytes.
+    pub(crate) fn fields_len(&self) -> usize {
+        // Colon and line end, which are not kept, are two bytes at least.
+        const MORE: usize = 2 * 4 - 2;
+        to_usize(self.at.saturating_sub(self.fields_start)) + to_usize(self.fields) * MORE
     }
 
     fn progress(&self) -> Progress {
@@ -165,6 +225,11 @@ impl HeadScanner {
     /// How many of the next bytes leave the state as it is. Most of a head is such runs, inside of the target, names and values.
     fn run_length(&self, next: &[u8]) -> usize {
         let stays = match self.state {
+            State::Method => {
+                // A method that goes on is left to `step`, which knows how long one may be.
+                let left = MAX_METHOD.saturating_sub(to_usize(self.at + 1 - self.method.start));
+                return next.iter().take(left).take_while(|&&byte| is_token(byte)).count();
+            }
             State::Target => TARGET,
             State::FieldName => TOKEN,
             State::FieldValue => VALUE,
@@ -183,10 +248,10 @@ impl HeadScanner {
                 State::Method
             }
             (State::Method, b' ') => {
-                self.method.end = self.here();
+                self.method.end = self.at;
                 State::TargetStart
             }
-            (State::Method, _) if is_token(byte) && self.at - to_usize(self.method.start) < MAX_METHOD => {
+            (State::Method, _) if is_token(byte) && to_usize(self.at - self.method.start) < MAX_METHOD => {
                 State::Method
             }
             (State::TargetStart, _) if is_target(byte) => {
@@ -194,7 +259,7 @@ impl HeadScanner {
                 State::Target
             }
             (State::Target, b' ') => {
-                self.target.end = self.here();
+                self.target.end = self.at;
                 State::Version(0)
             }
             (State::Target, _) if is_target(byte) => State::Target,
@@ -208,14 +273,18 @@ impl HeadScanner {
             (State::Minor, b'0' | b'1') => State::LineEnd(byte - b'0'),
             (State::LineEnd(minor), b'\r') => State::LineLf(minor),
             (State::LineEnd(minor) | State::LineLf(minor), b'\n') => {
-                self.line = Some(RequestLine { method: self.method, target: self.target, minor });
+                self.minor = Some(minor);
                 self.fields_start = self.at + 1;
                 State::FieldStart
             }
             (State::FieldStart, b'\r') => State::HeadLf,
             (State::FieldStart | State::HeadLf, b'\n') => State::Settled(Progress::Done),
             (State::FieldName, b':') => State::FieldValue,
-            (State::FieldStart | State::FieldName, _) if is_token(byte) => State::FieldName,
+            (State::FieldStart, _) if is_token(byte) => {
+                self.fields += 1;
+                State::FieldName
+            }
+            (State::FieldName, _) if is_token(byte) => State::FieldName,
             (State::FieldValue, b'\r') => State::FieldLf,
             (State::FieldValue | State::FieldLf, b'\n') => State::FieldStart,
             (State::FieldValue, _) if is_value(byte) => State::FieldValue,
@@ -223,13 +292,8 @@ impl HeadScanner {
         }
     }
 
-    /// The offset of the byte in hand. It lies below the limit, which fits.
-    fn here(&self) -> u32 {
-        u32::try_from(self.at).unwrap_or(u32::MAX)
-    }
-
     fn span_from_here(&self) -> Span {
-        Span { start: self.here(), end: self.here() }
+        Span { start: self.at, end: self.at }
     }
 }
 

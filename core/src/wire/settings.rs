@@ -1,6 +1,6 @@
 //! The payload of SETTINGS (RFC 9113 §6.5): a list of identifier and value, in order, duplicates and unknown ones kept.
 
-use super::frame::{encode_frame, flag, Kind};
+use super::frame::{encode_frame, flag, Head, Kind, HEAD_LEN};
 
 /// The length of one entry in bytes.
 pub const ENTRY_LEN: usize = 6;
@@ -55,13 +55,15 @@ pub fn entries(payload: &[u8]) -> impl Iterator<Item = Setting> + '_ {
     })
 }
 
-/// Appends a SETTINGS frame with these entries.
+/// Appends a SETTINGS frame with these entries, of which a frame has room for 2,796,202 (more are cut, never emitted wrong).
 pub fn encode_settings(out: &mut Vec<u8>, settings: &[Setting]) {
-    let mut payload = Vec::with_capacity(settings.len() * ENTRY_LEN);
+    let settings = &settings[..settings.len().min(0x00ff_ffff / ENTRY_LEN)];
+    let length = settings.len() * ENTRY_LEN;
+    out.reserve(HEAD_LEN + length);
+    out.extend_from_slice(&Head::new(length as u32, Kind::SETTINGS, 0, 0).encode());
     for setting in settings {
-        payload.extend_from_slice(&setting.encode());
+        out.extend_from_slice(&setting.encode());
     }
-    encode_frame(out, Kind::SETTINGS, 0, 0, &payload);
 }
 
 /// Appends an acknowledgement of one SETTINGS.

@@ -303,7 +303,12 @@ pub(crate) fn a_stream_from_elsewhere_is_routed(kit: &dyn Kit) {
 
 /// A routed connection knows where it comes from, what it asked for, and why it is here.
 pub(crate) fn a_connection_tells_about_itself(kit: &dyn Kit) {
-    let mut port = tcp().by_protocol().impatient().otherwise("other").open(kit);
+    let mut port = tcp()
+        .by_protocol()
+        .impatient()
+        .otherwise("other")
+        .config(|config| config.complete_facts = true)
+        .open(kit);
     let local = port.address.clone();
     let check = |port: &mut Port, client: &Client, route: &str, why: Why| {
         let served = port.accept(route);

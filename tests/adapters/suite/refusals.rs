@@ -194,7 +194,7 @@ pub(crate) fn many_openings_share_a_budget(kit: &dyn Kit) {
 
 /// An opening that is larger than what all openings may hold together is refused, although its route is free.
 pub(crate) fn an_opening_beyond_the_budget_is_refused(kit: &dyn Kit) {
-    let port = tcp().by_protocol().limits(|limits| limits.opening_bytes = 16 * 1024).open(kit);
+    let port = tcp().by_protocol().limits(|limits| limits.opening_bytes = 8 * 1024).open(kit);
     let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     let mut client = port.client_that_says(head.as_bytes());
     let answer = String::from_utf8_lossy(&client.read_to_fin()).into_owned();

@@ -279,7 +279,7 @@ pub(crate) fn who_is_refused_holds_no_place(kit: &dyn Kit) {
         .by_protocol()
         .limits(|limits| {
             limits.backlog = 1;
-            limits.opening_bytes = ONE_READ;
+            limits.opening_bytes = ONE_READ / 2;
             limits.linger = 4 * crate::adapters::PATIENCE;
             limits.delivery_deadline = 4 * crate::adapters::PATIENCE;
         })

@@ -78,8 +78,9 @@ impl<'a> ClientHello<'a> {
         let versions = self.versions.unwrap_or_default();
         OwnedHello {
             bytes: [name.as_bytes(), self.protocols, versions].concat().into(),
-            name_end: name.len(),
-            protocols_end: name.len() + self.protocols.len(),
+            // Lengths of two bytes each bound them.
+            name_end: name.len() as u32,
+            protocols_end: (name.len() + self.protocols.len()) as u32,
             has_versions: self.versions.is_some(),
             legacy_version: self.legacy_version,
         }
@@ -93,8 +94,8 @@ impl<'a> ClientHello<'a> {
 pub struct OwnedHello {
     /// Server name (empty: none), ALPN's entries, the entries of supported_versions.
     bytes: Box<[u8]>,
-    name_end: usize,
-    protocols_end: usize,
+    name_end: u32,
+    protocols_end: u32,
     has_versions: bool,
     legacy_version: u16,
 }
@@ -108,25 +109,37 @@ impl OwnedHello {
     /// The view that this was made of.
     #[must_use]
     pub fn as_hello(&self) -> ClientHello<'_> {
-        let versions = self.bytes.get(self.protocols_end..).unwrap_or_default();
         ClientHello {
             legacy_version: self.legacy_version,
-            server_name: self.bytes.get(..self.name_end).and_then(readable),
-            protocols: self.bytes.get(self.name_end..self.protocols_end).unwrap_or_default(),
-            versions: self.has_versions.then_some(versions),
+            server_name: self.name_bytes().and_then(readable),
+            protocols: self.protocols(),
+            versions: self.versions(),
         }
+    }
+
+    /// The bytes of [`sni`](Self::sni), which were found to be text when this was made.
+    pub(crate) fn name_bytes(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.name_end as usize).filter(|name| !name.is_empty())
+    }
+
+    fn protocols(&self) -> &[u8] {
+        self.bytes.get(self.name_end as usize..self.protocols_end as usize).unwrap_or_default()
+    }
+
+    fn versions(&self) -> Option<&[u8]> {
+        self.has_versions.then(|| self.bytes.get(self.protocols_end as usize..).unwrap_or_default())
     }
 
     /// See [`ClientHello::sni`].
     #[must_use]
     pub fn sni(&self) -> Option<&str> {
-        self.as_hello().sni()
+        self.name_bytes().and_then(readable)
     }
 
     /// See [`ClientHello::alpn`].
     #[must_use]
     pub fn alpn(&self) -> Alpn<'_> {
-        self.as_hello().alpn()
+        Alpn { rest: self.protocols() }
     }
 
     /// See [`ClientHello::legacy_version`].
@@ -138,7 +151,7 @@ impl OwnedHello {
     /// See [`ClientHello::supported_versions`].
     #[must_use]
     pub fn supported_versions(&self) -> SupportedVersions<'_> {
-        self.as_hello().supported_versions()
+        SupportedVersions { rest: self.versions().unwrap_or_default() }
     }
 
     /// See [`ClientHello::max_version`].
