@@ -3,6 +3,8 @@
 mod bind;
 mod connect;
 mod deliver;
+#[cfg_attr(not(target_os = "linux"), path = "serve/no_pipes.rs")]
+mod pipes;
 mod pump;
 mod resolve;
 mod signals;

@@ -1,6 +1,7 @@
 //! A TCP or a Unix socket: clients and backends may come by either.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use oneport::tokio::{Accepted, Listener};
 use oneport::{Address, Addresses};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// How long a peer may be silent before it is probed. Shorter than the timeouts of common NAT gateways and load balancers.
@@ -30,10 +31,43 @@ impl Socket {
         }
     }
 
+    /// Ready when there may be something to read, or an end.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when there may be room to write.
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Writes by other means than this type's own. When it would block, the socket is not ready to write until the system says so.
+    pub(super) fn try_write(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, write),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, write),
+        }
+    }
+
     /// Makes the close that follows a reset (RST): what was cut must not look whole. Unix sockets know no reset.
     pub(super) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }
