@@ -1,5 +1,7 @@
 //! A running `oneport serve`.
 
+pub(crate) mod stream;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
