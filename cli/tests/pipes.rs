@@ -53,19 +53,28 @@ fn small_messages_need_no_pipe() {
     assert_eq!(serve.closed().1[2], 0, "spliced");
 }
 
-/// Forty readers stall in the middle of bulk: each has a pipe. When all is read, at most the eight that are kept are left.
+/// Readers that stall in the middle of bulk: each takes a step now and then, until the next thing that has come for it is in a pipe.
+/// When all is read, at most the eight pipes that are kept are left.
 #[test]
 fn a_pipe_is_held_only_while_something_is_in_it() {
     let (serve, listener) = serve(&[]);
     let before = ends_of_pipes(&serve);
-    let pairs: Vec<_> = (0..40).map(|_| connect(&serve, &listener)).collect();
+    let pairs: Vec<_> = (0..20).map(|_| connect(&serve, &listener)).collect();
     thread::scope(|scope| {
         for (_, backend) in &pairs {
             scope.spawn(move || send(backend, 1, 0, 24 * MIB).expect("sent"));
         }
-        wait_until("every stalled direction has a pipe", || ends_of_pipes(&serve) >= before + 2 * 40);
+        let mut place = 0;
+        while ends_of_pipes(&serve) < before + 2 * 12 {
+            assert!(place < 12 * MIB, "stalled directions have no pipes");
+            for (client, _) in &pairs {
+                receive(client, 1, place, MIB / 2).expect("read");
+            }
+            place += MIB / 2;
+            thread::sleep(Duration::from_millis(200));
+        }
         for (client, _) in &pairs {
-            assert_eq!(receive(client, 1, 0, 24 * MIB).expect("read"), 24 * MIB);
+            assert_eq!(receive(client, 1, place, 24 * MIB - place).expect("read"), 24 * MIB);
         }
     });
     wait_until("the pipes are given back", || ends_of_pipes(&serve) <= before + 2 * 8);
