@@ -219,3 +219,93 @@ impl Drop for Pipe {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::OpenOptions;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+
+    /// A pipe that holds these bytes, and the socket that they came from and its peer.
+    fn filled(pipes: &Pipes, bytes: &[u8]) -> (Pipe, UnixStream, UnixStream) {
+        let (mut peer, socket) = UnixStream::pair().expect("a pair");
+        socket.set_nonblocking(true).expect("an option");
+        peer.write_all(bytes).expect("written");
+        let mut pipe = pipes.take().expect("a pipe");
+        assert_eq!(pipe.fill(&socket).expect("filled"), bytes.len());
+        (pipe, socket, peer)
+    }
+
+    /// Pipes that exist, and those of them that are kept.
+    fn counts(pipes: &Pipes) -> (usize, usize) {
+        let state = pipes.0.lock();
+        (state.count, state.kept.len())
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let (mut pipe, _socket, _peer) = filled(&Pipes::at_most(1), b"some bytes");
+        let (mut reader, writer) = UnixStream::pair().expect("a pair");
+        assert_eq!(pipe.drain(&writer).expect("drained"), 10);
+        assert!(pipe.is_empty());
+        let mut read = [0; 10];
+        reader.read_exact(&mut read).expect("read");
+        assert_eq!(&read, b"some bytes");
+    }
+
+    #[test]
+    fn there_are_no_more_than_the_bound() {
+        let pipes = Pipes::at_most(2);
+        let (one, other) = (pipes.take().expect("one"), pipes.take().expect("another"));
+        assert!(pipes.take().is_none());
+        drop(one);
+        assert_eq!(counts(&pipes), (2, 1));
+        assert!(pipes.take().is_some());
+        drop(other);
+        assert!(Pipes::at_most(0).take().is_none());
+    }
+
+    #[test]
+    fn few_are_kept() {
+        let pipes = Pipes::at_most(MOST_KEPT + 3);
+        let taken: Vec<_> = std::iter::from_fn(|| pipes.take()).collect();
+        assert_eq!(taken.len(), MOST_KEPT + 3);
+        drop(taken);
+        assert_eq!(counts(&pipes), (MOST_KEPT, MOST_KEPT));
+    }
+
+    /// Nobody may find in a pipe what another has left there.
+    #[test]
+    fn a_pipe_that_is_dropped_full_is_not_used_again() {
+        let pipes = Pipes::at_most(1);
+        drop(filled(&pipes, b"a secret"));
+        assert_eq!(counts(&pipes), (0, 0));
+        let (pipe, ..) = filled(&pipes, b"mine");
+        assert_eq!(pipe.take_out().expect("bytes"), b"mine");
+    }
+
+    #[test]
+    fn nothing_and_an_end_are_told_by_a_read() {
+        let pipes = Pipes::at_most(1);
+        let mut pipe = pipes.take().expect("a pipe");
+        let (peer, socket) = UnixStream::pair().expect("a pair");
+        socket.set_nonblocking(true).expect("an option");
+        assert!(matches!(pipe.fill(&socket), Err(Unmoved::NotNow)));
+        drop(peer);
+        assert!(matches!(pipe.fill(&socket), Err(Unmoved::NotNow)));
+    }
+
+    /// A file that is appended to: the system does not splice to it, as it may not to other things.
+    #[test]
+    fn what_can_not_be_drained_can_be_taken_out() {
+        let path = std::env::temp_dir().join(format!("oneport-pipes-{}", std::process::id()));
+        let file = OpenOptions::new().create(true).append(true).open(&path).expect("a file");
+        let pipes = Pipes::at_most(1);
+        let (mut pipe, _socket, _peer) = filled(&pipes, &[7; 100_000][..]);
+        assert!(matches!(pipe.drain(&file), Err(Unmoved::Unsupported)));
+        assert_eq!(pipe.take_out().expect("bytes"), [7; 100_000]);
+        assert_eq!(counts(&pipes), (1, 1), "it is empty, and serves another");
+        std::fs::remove_file(&path).expect("removed");
+    }
+}

@@ -134,7 +134,8 @@ impl From<io::Error> for Stuck {
 }
 
 impl Pump {
-    /// Carries bytes both ways as far as that goes now. Ready when both directions have ended, or one side has broken.
+    /// Carries bytes both ways as far as that goes now. Ready when both directions have ended, or one side has broken; then both
+    /// are to be closed.
     pub(super) fn poll<A: Side, B: Side>(
         &mut self,
         cx: &mut Context<'_>,
@@ -143,8 +144,8 @@ impl Pump {
         pipes: &Pipes,
     ) -> Poll<PumpEnd> {
         let Self { forth, back } = self;
-        let to_backend = forth.poll(cx, client, backend, pipes, back.writer_was_reset);
-        let to_client = back.poll(cx, backend, client, pipes, forth.writer_was_reset);
+        let to_backend = forth.poll(cx, client, backend, pipes, back);
+        let to_client = back.poll(cx, backend, client, pipes, forth);
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
@@ -171,8 +172,9 @@ impl Flow {
         reader: &mut R,
         writer: &mut W,
         pipes: &Pipes,
-        reader_was_reset: bool,
+        other: &Self,
     ) -> Poll<io::Result<()>> {
+        let reader_was_reset = other.writer_was_reset;
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
@@ -181,8 +183,11 @@ impl Flow {
             }
             match ready!(self.poll_write_pending(cx, writer)) {
                 Ok(()) if self.phase == Phase::Ending => {
-                    // The other side may be gone already; its reading side will tell.
-                    let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
+                    // When both have ended, the close that follows says it, if nothing else is to be said before.
+                    if other.phase != Phase::Ended || writer.bare().is_none() {
+                        // The other side may be gone already; its reading side will tell.
+                        let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
+                    }
                     self.phase = Phase::Ended;
                     continue;
                 }

@@ -1,6 +1,7 @@
 //! The pump between sockets.
 
 use super::*;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -92,4 +93,68 @@ async fn a_client_that_never_reads_leaves_nothing_behind() {
     drop(client);
     timeout(Duration::from_secs(10), pump).await.expect("the pump ends").expect("no panic");
     timeout(Duration::from_secs(10), echo).await.expect("the backend is told").expect("no panic");
+}
+
+/// A side that stands in the way of its bytes again, when it has been asked a few times whether it does.
+struct Fickle {
+    socket: Socket,
+    asked: Cell<usize>,
+}
+
+impl Side for Fickle {
+    fn bare(&self) -> Option<&Socket> {
+        self.asked.set(self.asked.get() + 1);
+        (self.asked.get() < 12).then_some(&self.socket)
+    }
+}
+
+impl AsyncRead for Fickle {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Fickle {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+/// What is in the pipe when splicing ends for good is copied, in its place.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_in_a_pipe_that_can_not_be_drained_is_copied() {
+    let (mut client, accepted) = pair().await;
+    let (connected, mut backend) = pair().await;
+    let mut accepted = Socket::Tcp(accepted);
+    let mut connected = Fickle { socket: Socket::Tcp(connected), asked: Cell::new(0) };
+    let expected: Vec<u8> = (0..32_u32 << 20).map(|i| (i / 251) as u8 ^ (i >> 16) as u8).collect();
+    let sent = expected.clone();
+    let sender = tokio::spawn(async move {
+        client.write_all(&sent).await.expect("sent");
+        client.shutdown().await.expect("half closed");
+        client
+    });
+    let receiver = tokio::spawn(async move {
+        let mut received = Vec::new();
+        backend.read_to_end(&mut received).await.expect("an end");
+        received
+    });
+    let (mut pump, pipes) = (Pump::default(), Pipes::new());
+    let end = poll_fn(|cx| pump.poll(cx, &mut accepted, &mut connected, &pipes));
+    assert_eq!(timeout(Duration::from_secs(60), end).await.expect("an end"), PumpEnd::Done);
+    assert!(receiver.await.expect("no panic") == expected, "other bytes than were sent");
+    drop(sender.await.expect("no panic"));
+    assert_eq!(pump.forth.way, Way::OnlyCopy, "it was in the middle of bulk");
+    let carried = pump.to_backend();
+    assert_eq!(carried.bytes, expected.len() as u64);
+    assert!(carried.spliced > 0, "{carried:?}");
 }

@@ -8,12 +8,19 @@ use std::time::Duration;
 
 use oneport::tokio::{Accepted, Listener};
 use oneport::{Address, Addresses};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockRef, Socket as RawSocket, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// How long a peer may be silent before it is probed. Shorter than the timeouts of common NAT gateways and load balancers.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Sets the options that every connection of this program is to have. A listener passes them on to what it accepts: on Linux, all
+/// of them.
+pub(super) fn tune(socket: &RawSocket) {
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+}
 
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -26,8 +33,7 @@ impl Socket {
     /// refuses options works without.
     pub(super) fn tune(&self) {
         if let Self::Tcp(stream) = self {
-            let _ = stream.set_nodelay(true);
-            let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+            tune(&SockRef::from(stream));
         }
     }
 
@@ -138,7 +144,9 @@ impl Listener for AnyListener {
                 next.map(|result| {
                     result.map(|(stream, addresses): (T, Addresses)| {
                         let socket = kind(stream);
-                        socket.tune();
+                        if !cfg!(target_os = "linux") {
+                            socket.tune();
+                        }
                         (socket, addresses)
                     })
                 })
@@ -155,5 +163,28 @@ impl Listener for AnyListener {
             Self::Tcp(listener) => listener.local_address(),
             Self::Unix(listener) => listener.local_address(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::bind::bind;
+    use crate::table::Listen;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn accepted_connections_are_tuned() {
+        let address = crate::address::Address::parse_listen("127.0.0.1:0").expect("an address");
+        let bound = bind(&Listen { address, is_required: true }, &[]).await.expect("a port").expect("one");
+        let crate::address::Address::Ip(address) = bound.address else { panic!("{}", bound.address) };
+        let mut listener = bound.listener;
+        let (_client, accepted) =
+            tokio::join!(TcpStream::connect(address), poll_fn(|cx| listener.poll_accept(cx)));
+        let (socket, _) = accepted.expect("one").expect("accepted");
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE);
     }
 }
