@@ -3,17 +3,22 @@
 mod bind;
 mod connect;
 mod deliver;
+#[cfg_attr(not(target_os = "linux"), path = "serve/no_pipes.rs")]
+mod pipes;
 mod pump;
 mod resolve;
 mod signals;
 mod socket;
 
 use std::future::Future;
+use std::num::NonZero;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use oneport::core::split::RequestObserver;
 use oneport::tokio::{Handle, Incoming, Mux};
 use oneport::{Fact, Why};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -35,15 +40,18 @@ pub(crate) fn run(plan: Plan, logger: &Logger) -> Result<(), Error> {
     block_on(serve(plan, logger.clone()))
 }
 
-/// Runs a future on a runtime of all cores.
+/// Runs a future on a runtime of all processors that the process may use.
 ///
 /// # Errors
 /// That of the future, or that the system has no threads left.
 pub(crate) fn block_on(future: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::runtime(format!("can not start: {error}")))?;
+    // With one processor there is nobody to share work with, and sharing has its price.
+    let mut builder = match available_parallelism() {
+        Ok(NonZero::<usize>::MIN) => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime =
+        builder.enable_all().build().map_err(|error| Error::runtime(format!("can not start: {error}")))?;
     let result = runtime.block_on(future);
     // A name look-up may hang in the system's resolver: it must not hold back the exit.
     runtime.shutdown_background();

@@ -1,6 +1,7 @@
 //! Takes the connections of one route to its backend. Whatever becomes of a connection, the drain waits for it, and the end of the
 //! drain cuts it.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::sync::{mpsc, watch, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{timeout_at, Instant};
 
 use super::connect::connect;
-use super::pump::{pump, PumpEnd};
+use super::pipes::Pipes;
+use super::pump::{Pump, PumpEnd};
 use super::resolve::Resolver;
 use super::socket::Socket;
 use crate::address::{Address, Backend};
@@ -26,18 +28,19 @@ pub(super) struct Carrier {
     /// Turns true when the drain is over: what still runs is cut.
     cut: watch::Receiver<bool>,
     logger: Logger,
+    pipes: Pipes,
     /// Held for every connection that is routed: the drain is over when all are gone.
     _alive: mpsc::Sender<()>,
 }
 
 impl Carrier {
-    pub(super) const fn new(
+    pub(super) fn new(
         deadline: Duration,
         cut: watch::Receiver<bool>,
         logger: Logger,
         alive: mpsc::Sender<()>,
     ) -> Self {
-        Self { deadline, cut, logger, _alive: alive }
+        Self { deadline, cut, logger, pipes: Pipes::new(), _alive: alive }
     }
 
     /// Ready when the drain is over. Cancel-safe.
@@ -145,13 +148,27 @@ async fn refuse(arrival: Arrival<Socket>, reason: Reason, detail: Option<String>
 /// Carries a connection until it ends or the drain is over.
 async fn carry(arrival: Arrival<Socket>, mut backend: Socket, mut carrier: Carrier) {
     let mut client = arrival.accept();
+    let mut pump = Pump::default();
+    let pipes = carrier.pipes.clone();
     let end = tokio::select! {
-        end = pump(&mut client, &mut backend) => end,
+        end = poll_fn(|cx| pump.poll(cx, &mut client, &mut backend, &pipes)) => end,
         () = carrier.cut() => PumpEnd::Cut,
     };
     if end == PumpEnd::Cut {
         client.inner().into_iter().for_each(Socket::reset_on_close);
         backend.reset_on_close();
+    }
+    if carrier.logger.is_enabled(Level::Debug) {
+        let (forth, back) = (pump.to_backend(), pump.to_client());
+        carrier.logger.log(
+            &Event::new(Level::Debug, "closed")
+                .with("end", if end == PumpEnd::Done { "done" } else { "cut" })
+                .with_some("route", client.route())
+                .with_some("peer", client.peer_address().tcp().map(|peer| peer.to_string()))
+                .with("to_backend", forth.bytes)
+                .with("to_client", back.bytes)
+                .with("spliced", forth.spliced + back.spliced),
+        );
     }
 }
 

@@ -1,18 +1,26 @@
 //! A TCP or a Unix socket: clients and backends may come by either.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use oneport::tokio::{Accepted, Listener};
 use oneport::{Address, Addresses};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use socket2::{SockRef, Socket as RawSocket, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// How long a peer may be silent before it is probed. Shorter than the timeouts of common NAT gateways and load balancers.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Sets the options that every connection of this program is to have. A listener passes them on to what it accepts: on Linux, all
+/// of them.
+pub(super) fn tune(socket: &RawSocket) {
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+}
 
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -25,8 +33,31 @@ impl Socket {
     /// refuses options works without.
     pub(super) fn tune(&self) {
         if let Self::Tcp(stream) = self {
-            let _ = stream.set_nodelay(true);
-            let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+            tune(&SockRef::from(stream));
+        }
+    }
+
+    /// Ready when there may be something to read, or an end.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when there may be room to write.
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_write_ready(cx),
+            Self::Unix(stream) => stream.poll_write_ready(cx),
+        }
+    }
+
+    /// Writes by other means than this type's own. When it would block, the socket is not ready to write until the system says so.
+    pub(super) fn try_write(&self, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.try_io(Interest::WRITABLE, write),
+            Self::Unix(stream) => stream.try_io(Interest::WRITABLE, write),
         }
     }
 
@@ -34,6 +65,15 @@ impl Socket {
     pub(super) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
         }
     }
 }
@@ -104,7 +144,9 @@ impl Listener for AnyListener {
                 next.map(|result| {
                     result.map(|(stream, addresses): (T, Addresses)| {
                         let socket = kind(stream);
-                        socket.tune();
+                        if !cfg!(target_os = "linux") {
+                            socket.tune();
+                        }
                         (socket, addresses)
                     })
                 })
@@ -121,5 +163,28 @@ impl Listener for AnyListener {
             Self::Tcp(listener) => listener.local_address(),
             Self::Unix(listener) => listener.local_address(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::bind::bind;
+    use crate::table::Listen;
+    use std::future::poll_fn;
+
+    #[tokio::test]
+    async fn accepted_connections_are_tuned() {
+        let address = crate::address::Address::parse_listen("127.0.0.1:0").expect("an address");
+        let bound = bind(&Listen { address, is_required: true }, &[]).await.expect("a port").expect("one");
+        let crate::address::Address::Ip(address) = bound.address else { panic!("{}", bound.address) };
+        let mut listener = bound.listener;
+        let (_client, accepted) =
+            tokio::join!(TcpStream::connect(address), poll_fn(|cx| listener.poll_accept(cx)));
+        let (socket, _) = accepted.expect("one").expect("accepted");
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().expect("an option"));
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE);
     }
 }

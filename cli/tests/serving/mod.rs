@@ -1,5 +1,7 @@
 //! A running `oneport serve`.
 
+pub(crate) mod stream;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,7 +26,18 @@ impl Serve {
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_oneport"))
+        Self::spawn(Command::new(env!("CARGO_BIN_EXE_oneport")), options)
+    }
+
+    /// A process that may open so many files.
+    pub(crate) fn start_with_files(backend: SocketAddr, files: usize) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_oneport")]);
+        Self::spawn(shell, &["--route", &format!("any={backend}")])
+    }
+
+    fn spawn(mut program: Command, options: &[&str]) -> Self {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
             .args(options)
             .stdout(Stdio::piped())
@@ -48,9 +61,25 @@ impl Serve {
         client
     }
 
+    /// Its open files, as Linux names them: `socket:[17]`, `pipe:[18]`.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let folder = std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a process of Linux");
+        let links = folder.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.map(|link| link.to_string_lossy().into_owned()).collect()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell").success());
+    }
+
+    /// How the next connection to end was carried: `cut` or `done`, and the bytes to the backend, to the client, and of both those
+    /// that went through a pipe.
+    pub(crate) fn closed(&self) -> (String, [u64; 3]) {
+        let line: serde_json::Value =
+            serde_json::from_str(&self.logged(r#""event":"closed""#)).expect("a line of JSON");
+        let count = |name: &str| line[name].as_u64().expect("a number");
+        (line["end"].as_str().expect("a word").to_owned(), ["to_backend", "to_client", "spliced"].map(count))
     }
 
     /// The next line of the log with this in it.

@@ -1,0 +1,160 @@
+//! The pump between sockets.
+
+use super::*;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (near, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (near.expect("connected"), accepted.expect("accepted").0)
+}
+
+/// A client, a backend, and the pump between them.
+async fn pumped() -> (TcpStream, TcpStream, tokio::task::JoinHandle<PumpEnd>) {
+    let (client, accepted) = pair().await;
+    let (connected, backend) = pair().await;
+    let (mut accepted, mut connected) = (Socket::Tcp(accepted), Socket::Tcp(connected));
+    let pump = tokio::spawn(async move {
+        let (mut pump, pipes) = (Pump::default(), Pipes::new());
+        poll_fn(|cx| pump.poll(cx, &mut accepted, &mut connected, &pipes)).await
+    });
+    (client, backend, pump)
+}
+
+#[tokio::test]
+async fn each_direction_ends_on_its_own() {
+    let (mut client, mut backend, pump) = pumped().await;
+    client.write_all(b"question").await.expect("written");
+    client.shutdown().await.expect("half closed");
+    let mut question = Vec::new();
+    backend.read_to_end(&mut question).await.expect("an end");
+    assert_eq!(question, b"question");
+    backend.write_all(b"answer").await.expect("written");
+    drop(backend);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).await.expect("an end");
+    assert_eq!(answer, b"answer");
+    assert_eq!(pump.await.expect("no panic"), PumpEnd::Done);
+}
+
+#[tokio::test]
+async fn a_reset_is_a_cut() {
+    let (client, backend, pump) = pumped().await;
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+    drop(client);
+    assert_eq!(timeout(Duration::from_secs(5), pump).await.expect("an end").expect("no panic"), PumpEnd::Cut);
+    drop(backend);
+}
+
+/// A backend that resets while the client uploads: the client must not see an end that looks whole, whoever notices first.
+#[tokio::test]
+async fn a_reset_that_a_write_runs_into_stays_a_reset() {
+    for _ in 0..50 {
+        let (mut client, backend, pump) = pumped().await;
+        let upload = tokio::spawn(async move {
+            let chunk = vec![7; 64 * 1024];
+            while client.write_all(&chunk).await.is_ok() {}
+        });
+        tokio::task::yield_now().await;
+        socket2::SockRef::from(&backend).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(backend);
+        let end = timeout(Duration::from_secs(10), pump).await.expect("an end").expect("no panic");
+        assert_eq!(end, PumpEnd::Cut);
+        upload.abort();
+    }
+}
+
+/// A client that sends without reading and goes, and a backend that reads only what it could answer.
+#[tokio::test]
+async fn a_client_that_never_reads_leaves_nothing_behind() {
+    let (mut client, mut backend, pump) = pumped().await;
+    let echo = tokio::spawn(async move {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            match backend.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => {
+                    if backend.write_all(&buffer[..n]).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    // Until every buffer on the way there and back is full.
+    let chunk = vec![7; 1 << 20];
+    while timeout(Duration::from_millis(300), client.write_all(&chunk)).await.is_ok() {}
+    drop(client);
+    timeout(Duration::from_secs(10), pump).await.expect("the pump ends").expect("no panic");
+    timeout(Duration::from_secs(10), echo).await.expect("the backend is told").expect("no panic");
+}
+
+/// A side that stands in the way of its bytes again, when it has been asked a few times whether it does.
+struct Fickle {
+    socket: Socket,
+    asked: Cell<usize>,
+}
+
+impl Side for Fickle {
+    fn bare(&self) -> Option<&Socket> {
+        self.asked.set(self.asked.get() + 1);
+        (self.asked.get() < 12).then_some(&self.socket)
+    }
+}
+
+impl AsyncRead for Fickle {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Fickle {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
+/// What is in the pipe when splicing ends for good is copied, in its place.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_is_in_a_pipe_that_can_not_be_drained_is_copied() {
+    let (mut client, accepted) = pair().await;
+    let (connected, mut backend) = pair().await;
+    let mut accepted = Socket::Tcp(accepted);
+    let mut connected = Fickle { socket: Socket::Tcp(connected), asked: Cell::new(0) };
+    let expected: Vec<u8> = (0..32_u32 << 20).map(|i| (i / 251) as u8 ^ (i >> 16) as u8).collect();
+    let sent = expected.clone();
+    let sender = tokio::spawn(async move {
+        client.write_all(&sent).await.expect("sent");
+        client.shutdown().await.expect("half closed");
+        client
+    });
+    let receiver = tokio::spawn(async move {
+        let mut received = Vec::new();
+        backend.read_to_end(&mut received).await.expect("an end");
+        received
+    });
+    let (mut pump, pipes) = (Pump::default(), Pipes::new());
+    let end = poll_fn(|cx| pump.poll(cx, &mut accepted, &mut connected, &pipes));
+    assert_eq!(timeout(Duration::from_secs(60), end).await.expect("an end"), PumpEnd::Done);
+    assert!(receiver.await.expect("no panic") == expected, "other bytes than were sent");
+    drop(sender.await.expect("no panic"));
+    assert_eq!(pump.forth.way, Way::OnlyCopy, "it was in the middle of bulk");
+    let carried = pump.to_backend();
+    assert_eq!(carried.bytes, expected.len() as u64);
+    assert!(carried.spliced > 0, "{carried:?}");
+}

@@ -1,0 +1,186 @@
+//! What `oneport serve` does with pipes: who has one, and what becomes of bulk when there are none.
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code)] // this file uses a part of it
+mod serving;
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use oneport_core::wire::frame::{encode_frame, flag, Kind, PREFACE};
+use oneport_core::wire::settings::{encode_settings, encode_settings_ack};
+use serving::stream::{connect, receive, send, serve, MIB};
+use serving::{Serve, PATIENCE};
+
+/// Longer than no pipe is asked for after the system has refused one.
+const PAUSE: Duration = Duration::from_millis(1_100);
+
+/// Files that are ends of pipes. Its own standard output and error are two of them.
+fn ends_of_pipes(serve: &Serve) -> usize {
+    serve.files().iter().filter(|file| file.starts_with("pipe:")).count()
+}
+
+/// Waits until it is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "never: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// From the backend to the client.
+fn download(ends: &(TcpStream, TcpStream), seed: u64, count: u64) {
+    let (client, backend) = ends;
+    thread::scope(|scope| {
+        scope.spawn(|| send(backend, seed, 0, count).expect("sent"));
+        assert_eq!(receive(client, seed, 0, count).expect("read"), count);
+    });
+}
+
+#[test]
+fn small_messages_need_no_pipe() {
+    let (serve, listener) = serve(&[]);
+    let ends = connect(&serve, &listener);
+    let before = ends_of_pipes(&serve);
+    for seed in 0..200 {
+        download(&ends, seed, 20_000);
+    }
+    assert_eq!(ends_of_pipes(&serve), before);
+    drop(ends);
+    assert_eq!(serve.closed().1[2], 0, "spliced");
+}
+
+/// Readers that stall in the middle of bulk: each takes a step now and then, until the next thing that has come for it is in a pipe.
+/// When all is read, at most the eight pipes that are kept are left.
+#[test]
+fn a_pipe_is_held_only_while_something_is_in_it() {
+    let (serve, listener) = serve(&[]);
+    let before = ends_of_pipes(&serve);
+    let pairs: Vec<_> = (0..20).map(|_| connect(&serve, &listener)).collect();
+    thread::scope(|scope| {
+        for (_, backend) in &pairs {
+            scope.spawn(move || send(backend, 1, 0, 24 * MIB).expect("sent"));
+        }
+        let mut place = 0;
+        while ends_of_pipes(&serve) < before + 2 * 12 {
+            assert!(place < 12 * MIB, "stalled directions have no pipes");
+            for (client, _) in &pairs {
+                receive(client, 1, place, MIB / 2).expect("read");
+            }
+            place += MIB / 2;
+            thread::sleep(Duration::from_millis(200));
+        }
+        for (client, _) in &pairs {
+            assert_eq!(receive(client, 1, place, 24 * MIB - place).expect("read"), 24 * MIB);
+        }
+    });
+    wait_until("the pipes are given back", || ends_of_pipes(&serve) <= before + 2 * 8);
+    // All of these connections are still there, and work.
+    for ends in &pairs {
+        download(ends, 2, 1);
+    }
+}
+
+#[test]
+fn without_files_for_pipes_bulk_is_copied() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let most = 64;
+    let serve = Serve::start_with_files(listener.local_addr().expect("an address"), most);
+    let ends = connect(&serve, &listener);
+    // Connections until there is no file left, not even for a pipe that is only one end.
+    let fillers: Vec<_> =
+        (0..most).map(|_| TcpStream::connect(&serve.address).expect("the kernel takes it")).collect();
+    wait_until("it has no more files", || serve.files().len() + 1 >= most);
+    download(&ends, 3, 16 * MIB);
+    drop(ends);
+    let (_, [_, to_client, spliced]) = serve.closed();
+    assert_eq!((to_client, spliced), (16 * MIB, 0));
+
+    // When there are files again, so are pipes.
+    drop(fillers);
+    wait_until("it has files again", || serve.files().len() < most / 2);
+    thread::sleep(PAUSE);
+    let mut client = TcpStream::connect(&serve.address).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    client.write_all(b"me").expect("written");
+    // Behind those who waited in the queue and are gone.
+    let backend = std::iter::repeat_with(|| listener.accept().expect("a connection").0)
+        .find(|mut backend| backend.read_exact(&mut [0; 2]).is_ok())
+        .expect("without end");
+    let ends = (client, backend);
+    download(&ends, 4, 16 * MIB);
+    drop(ends);
+    let spliced = std::iter::repeat_with(|| serve.closed().1).find(|carried| carried[1] == 16 * MIB);
+    assert!(spliced.is_some_and(|carried| carried[2] > 8 * MIB), "{spliced:?}");
+}
+
+/// So few files that no pipe is even tried.
+#[test]
+fn a_process_with_few_files_has_no_pipes() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let serve = Serve::start_with_files(listener.local_addr().expect("an address"), 15);
+    let ends = connect(&serve, &listener);
+    download(&ends, 5, 8 * MIB);
+    drop(ends);
+    assert_eq!(serve.closed().1[1..], [8 * MIB, 0]);
+}
+
+/// A client that was greeted owes the acknowledgement of the greeting, and sends it in the middle of bulk. Until then nothing may
+/// pass by the ledger; from then on all does.
+#[test]
+fn what_is_owed_is_not_passed_by() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let backend = listener.local_addr().expect("an address");
+    let serve =
+        Serve::start_with(&["--route", &format!("grpc={backend}"), "--route", &format!("any={backend}")]);
+    let mut client = TcpStream::connect(&serve.address).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut words = PREFACE.to_vec();
+    encode_settings(&mut words, &[]);
+    client.write_all(&words).expect("written");
+    // The greeting: SETTINGS with one entry, and an acknowledgement.
+    client.read_exact(&mut [0; 9 + 6 + 9]).expect("greeted");
+
+    // `GET /` of `a`.
+    encode_frame(&mut words, Kind::HEADERS, flag::END_HEADERS, 1, b"\x82\x86\x84\x41\x01a");
+    let opening = words.len();
+    let data = vec![0x5a; 16_384];
+    let frames = |count: usize| {
+        let mut bytes = Vec::new();
+        (0..count).for_each(|_| encode_frame(&mut bytes, Kind::DATA, 0, 1, &data));
+        bytes
+    };
+    let mut said = words.split_off(PREFACE.len() + 9);
+    said.extend(frames(512));
+    encode_settings_ack(&mut said);
+    said.extend(frames(1_024));
+    let mut expected = words;
+    encode_frame(&mut expected, Kind::HEADERS, flag::END_HEADERS, 1, b"\x82\x86\x84\x41\x01a");
+    assert_eq!(expected.len(), opening);
+    expected.extend(frames(512 + 1_024));
+
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut backend, _) = listener.accept().expect("a connection");
+            backend.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            // SETTINGS, one acknowledgement for the client's, and one for the mux's, which is not for the client.
+            let mut answer = Vec::new();
+            encode_settings(&mut answer, &[]);
+            encode_settings_ack(&mut answer);
+            backend.write_all(&answer).expect("written");
+            let mut seen = Vec::new();
+            backend.read_to_end(&mut seen).expect("an end");
+            assert!(seen == expected, "{} bytes instead of {}", seen.len(), expected.len());
+        });
+        let mut heard = Vec::new();
+        client.write_all(&said).expect("written");
+        client.shutdown(Shutdown::Write).expect("half closed");
+        client.read_to_end(&mut heard).expect("an end");
+    });
+    let (_, [to_backend, _, spliced]) = serve.closed();
+    assert_eq!(to_backend, expected.len() as u64);
+    assert!(spliced > 8 * MIB && spliced <= 1_024 * (16_384 + 9), "{spliced} bytes");
+}
