@@ -19,6 +19,9 @@ mod trend;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{signal, SignalKind};
+
 use args::Args;
 use checks::{Checks, Trouble};
 use report::{Outcome, Scene};
@@ -38,8 +41,17 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let scenes = runtime.block_on(run(&args));
+    let scenes = runtime.block_on(async {
+        tokio::select! {
+            scenes = run(&args) => Some(scenes),
+            () = told_to_end() => None,
+        }
+    });
     runtime.shutdown_background();
+    let Some(scenes) = scenes else {
+        process::kill_all();
+        return ExitCode::FAILURE;
+    };
     match report::write(&args, &scenes) {
         Ok(summary) => println!("{summary}"),
         Err(error) => {
@@ -51,6 +63,15 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Ready at SIGTERM or SIGINT.
+async fn told_to_end() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = ctrl_c() => {}
     }
 }
 

@@ -1,11 +1,12 @@
 //! A process `oneport serve`: started, watched through `/proc`, signalled, and read.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -69,6 +70,7 @@ impl Process {
         command.env_remove("K_SERVICE").env_remove("PORT");
         command.envs(setup.environment.iter().map(|(name, value)| (name, value)));
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
+        running().insert(child.id());
         let tail = Arc::new(Mutex::new(Vec::new()));
         let errors = child.stderr.take().ok_or("no stderr")?;
         let reader = {
@@ -105,6 +107,7 @@ impl Process {
         let until = Instant::now() + patience;
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
+                running().remove(&self.child.id());
                 if let Some(reader) = self.reader.take() {
                     let _ = reader.join();
                 }
@@ -148,8 +151,23 @@ impl Process {
     }
 }
 
+/// Those that run now, by their ids.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends all of them: this program is told to end, and nothing that it started may stay.
+pub(crate) fn kill_all() {
+    for id in running().iter().filter_map(|id| Pid::from_raw(i32::try_from(*id).ok()?)) {
+        let _ = kill_process(id, Signal::KILL);
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
+        running().remove(&self.child.id());
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

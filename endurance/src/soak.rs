@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{json, Value};
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 
 use crate::checks::{Checks, Trouble};
 use crate::clients::{h2, http1, Stage};
@@ -81,6 +81,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, checks: &mut Checks) -> Result<
             code == Some(0),
             format!("{code:?} after {:.1} s", took.as_secs_f64()),
         );
+        nothing_cut(checks, &front);
         accounts(checks, &front, &counts);
     }
     let series: Vec<_> = MODES
@@ -210,6 +211,16 @@ pub(crate) async fn serves(front: &Front, counts: &Counts) -> Result<String, Str
     Ok("HTTP/1 and gRPC".to_owned())
 }
 
+/// At its end the process had no connection any more, and knew it.
+pub(crate) fn nothing_cut(checks: &mut Checks, front: &Front) {
+    let cuts = front.books.sums().events.get("drain-cut").copied().unwrap_or_default();
+    checks.check(
+        format!("{}: nothing was left to be cut", front.mode),
+        cuts == 0,
+        format!("{cuts} events drain-cut"),
+    );
+}
+
 /// The sums: what clients opened, and what the log says became of it.
 pub(crate) fn accounts(checks: &mut Checks, front: &Front, counts: &Counts) {
     let mode = front.mode;
@@ -254,9 +265,4 @@ pub(crate) fn accounts(checks: &mut Checks, front: &Front, counts: &Counts) {
         }
         checks.tables.push(table);
     }
-}
-
-/// A pause that lets the log of what has just happened come in.
-pub(crate) async fn breathe() {
-    sleep(Duration::from_millis(300)).await;
 }

@@ -23,10 +23,16 @@ pub(crate) struct ClientIo {
 }
 
 impl ClientIo {
-    /// One connection in two writes in pieces, each in its own way.
+    /// Every other connection writes in pieces, each in its own way.
     pub(crate) fn new(stream: TcpStream, random: &mut Random) -> Self {
         let in_pieces = if random.one_in(2) { random.below(300) } else { 0 };
         Self { stream, random: Random::new(random.next()), in_pieces, pause: None, heard: None }
+    }
+
+    /// From now on all is written as it comes.
+    pub(crate) fn at_once(mut self) -> Self {
+        self.in_pieces = 0;
+        self
     }
 
     /// Ready when the first byte has come, or the connection has gone.

@@ -162,7 +162,7 @@ async fn is_unavailable(stage: Stage<'_>, channel: &Channel, question: &Question
 }
 
 /// A refusal that begins like this, whole, and then the end.
-pub(super) async fn is_told(io: &mut ClientIo, begin: &[u8]) -> Heard {
+pub(crate) async fn is_told(io: &mut ClientIo, begin: &[u8]) -> Heard {
     let said = io.rest().await;
     if said.starts_with(begin) && said.windows(4).any(|four| four == b"\r\n\r\n") {
         return Ok(());
