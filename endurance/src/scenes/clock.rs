@@ -56,8 +56,7 @@ pub(crate) async fn run(front: &Front, counts: &Counts, checks: &mut Checks) -> 
 async fn scene(stage: Stage<'_>, step: i64) -> Result<String, String> {
     let mut random = Random::new(5);
     let text = |error: std::io::Error| error.to_string();
-    let mut idle = open(stage, "idle-over-the-step", routed(stage, "grpc"), &mut random).await?;
-    let _ = idle.first_word();
+    let idle = open(stage, "idle-over-the-step", routed(stage, "grpc"), &mut random).await?;
     let idle = Channel::open(idle, true).await?;
     let mut stalled =
         open(stage, "stalls-over-the-step", Expect::of(&[("timed-out", "opening")]), &mut random).await?;
