@@ -32,7 +32,7 @@ pub(crate) async fn run(front: &Front, counts: &Counts, checks: &mut Checks) {
     for _ in 0..CLIENTS {
         match front.connect("silent", silent).await {
             Ok(stream) => clients.push(stream),
-            Err(error) => checks.check(format!("{mode}: clients connect"), false, error.to_string()),
+            Err(error) => return checks.check(format!("{mode}: clients connect"), false, error.to_string()),
         }
     }
     sleep(MOMENT).await;
