@@ -28,6 +28,7 @@
 //! listener for `axum::serve`. A [`Connection`] is `AsyncRead + AsyncWrite`, which is all that hyper (through `TokioIo`) and
 //! others ask for.
 
+mod alarm;
 #[cfg(feature = "axum")]
 mod axum;
 mod connection;

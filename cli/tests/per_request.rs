@@ -7,11 +7,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::thread;
+use std::time::Duration;
 
 use oneport_core::wire::frame::{encode_frame, flag, Head, Kind, HEAD_LEN, PREFACE};
 use oneport_core::wire::hpack::{Decoder, Limits, DEFAULT_TABLE_SIZE};
 
-use serving::{Serve, PATIENCE};
+use serving::Serve;
 
 /// `GET /` of `a`.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01a";
@@ -23,8 +24,7 @@ struct Client {
 
 impl Client {
     fn new(serve: &Serve) -> Self {
-        let mut stream = TcpStream::connect(&serve.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut stream = serve.connect();
         stream.write_all(PREFACE).expect("written");
         stream.write_all(b"\0\0\0\x04\0\0\0\0\0").expect("written");
         Self { stream, decoder: Decoder::new(DEFAULT_TABLE_SIZE) }
@@ -144,4 +144,19 @@ fn a_signal_drains_what_is_split() {
     assert_eq!(client.goaway(), (1, 0));
     assert_eq!(client.frame().map(|(head, _)| head), None);
     assert!(serve.wait().success());
+}
+
+/// As in connection mode: a process that was stopped for longer than its deadlines first takes what the sockets hold.
+#[test]
+fn who_asked_while_it_was_stopped_is_answered() {
+    let serve = Serve::start(nobody(), &["--per-request", "--http2-idle-deadline", "3s"]);
+    let mut clients: Vec<_> = (0..10).map(|_| Client::new(&serve)).collect();
+    thread::sleep(Duration::from_millis(500));
+    serve.signal("STOP");
+    clients.iter_mut().for_each(|client| client.get(1));
+    thread::sleep(Duration::from_secs(3));
+    serve.signal("CONT");
+    for mut client in clients {
+        assert_eq!(client.status(1), "502");
+    }
 }

@@ -3,7 +3,7 @@
 #[allow(dead_code)] // this file uses a part of it
 mod serving;
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,4 +112,25 @@ fn waiting_for_a_backend_has_one_deadline() {
     }
     // One after the other they would take 4 s and more.
     assert!(begin.elapsed() < Duration::from_millis(3_700), "{:?}", begin.elapsed());
+}
+
+/// A process that was stopped (a frozen container) awakes behind all deadlines. What the sockets hold by then comes first.
+#[test]
+fn who_sent_the_rest_while_it_was_stopped_is_served() {
+    let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let route = format!("http1={nobody}");
+    let serve = Serve::start_with(&["--route", &route, "--opening-deadline", "3s"]);
+    let (begin, end) = (b"GET / HTTP/1.1\r\nHo", b"st: a\r\n\r\n");
+    let mut clients: Vec<_> = (0..10).map(|_| serve.connect()).collect();
+    clients.iter_mut().for_each(|client| client.write_all(begin).expect("written"));
+    settle();
+    serve.signal("STOP");
+    clients.iter_mut().for_each(|client| client.write_all(end).expect("written"));
+    thread::sleep(Duration::from_secs(3));
+    serve.signal("CONT");
+    for client in clients {
+        // Decided, and by then the backend is down: in time.
+        let answer = told(client);
+        assert!(answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 502")), "{answer:?}");
+    }
 }

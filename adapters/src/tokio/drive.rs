@@ -11,8 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 use tokio::io::{AsyncWrite, ReadBuf};
-use tokio::time::{sleep_until, timeout_at, Instant, Sleep};
+use tokio::time::{sleep_until, timeout_at, Instant};
 
+use super::alarm::Alarm;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
@@ -146,7 +147,8 @@ enum Event {
 
 /// The loop of the machine. No buffer is held while it waits.
 async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
-    let mut sleep = pin!(sleep_until(Instant::now()));
+    let sleep = pin!(sleep_until(Instant::now()));
+    let mut alarm = Alarm::new(sleep);
     let mut greeted = false;
     let mut has_said = false;
     loop {
@@ -161,7 +163,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                     Some(deadline) if !is_last => Instant::from_std(deadline),
                     _ => after(now(), linger).into(),
                 };
-                set_deadline(sleep.as_mut(), deadline);
+                alarm.set(deadline);
                 let mut written = 0;
                 let phase = machine.phase();
                 let result = poll_fn(|cx| {
@@ -171,7 +173,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                     }
                     match ticket.poll_signal(cx) {
                         Poll::Ready(signal) if !is_last => Poll::Ready(Err(signal.into())),
-                        _ => sleep.as_mut().poll(cx).map(|_| Err(Outcome::TimedOut(phase))),
+                        _ => alarm.poll(cx).map(|()| Err(Outcome::TimedOut(phase))),
                     }
                 });
                 if let Err(outcome) = result.await {
@@ -184,7 +186,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                 let Some(until) = until else {
                     return End::Closed { outcome: Outcome::Left(Phase::Delivery), greeted, has_said };
                 };
-                set_deadline(sleep.as_mut(), Instant::from_std(until));
+                alarm.set(Instant::from_std(until));
                 let event = poll_fn(|cx| {
                     if let Poll::Ready(signal) = ticket.poll_signal(cx) {
                         return Poll::Ready(Event::Signal(signal));
@@ -193,7 +195,7 @@ async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket,
                     if let Poll::Ready(event) = poll_input(io, cx, &mut machine) {
                         return Poll::Ready(event);
                     }
-                    sleep.as_mut().poll(cx).map(|()| Event::Timeout)
+                    alarm.poll(cx).map(|()| Event::Timeout)
                 });
                 match event.await {
                     Event::Input(0) => machine.handle_eof(now()),
@@ -268,12 +270,6 @@ fn poll_discard<T: Io>(io: &mut T, cx: &mut Context<'_>, left: &mut usize) -> Po
         }
     }
     Poll::Ready(())
-}
-
-pub(super) fn set_deadline(sleep: Pin<&mut Sleep>, deadline: Instant) {
-    if sleep.deadline() != deadline {
-        sleep.reset(deadline);
-    }
 }
 
 pub(super) fn now() -> std::time::Instant {

@@ -12,7 +12,8 @@ use oneport_core::split::{Batch, ConnectionEnd};
 use tokio::io::{AsyncReadExt, ReadBuf};
 use tokio::time::{sleep_until, Instant};
 
-use super::drive::{linger, now, set_deadline};
+use super::alarm::Alarm;
+use super::drive::{linger, now};
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
@@ -22,14 +23,15 @@ use crate::split::{poll_write_all, Driver, Hop, Passage, ReadSize};
 pub(super) async fn split<T: Io>(io: T, slots: Arc<Slots<T>>, passage: Passage) {
     let shared = passage.shared.clone();
     let mut driver = Driver::new(StreamHop::new(io), slots, Arrival::share, passage, now());
-    let mut sleep = pin!(sleep_until(Instant::now()));
+    let sleep = pin!(sleep_until(Instant::now()));
+    let mut alarm = Alarm::new(sleep);
     poll_fn(|cx| loop {
         if let Poll::Ready(outcome) = driver.poll(cx, now()) {
             return Poll::Ready(outcome);
         }
         let Some(deadline) = driver.deadline() else { return Poll::Pending };
-        set_deadline(sleep.as_mut(), Instant::from_std(deadline));
-        ready!(sleep.as_mut().poll(cx));
+        alarm.set(Instant::from_std(deadline));
+        ready!(alarm.poll(cx));
         driver.handle_timeout(now());
     })
     .await;

@@ -53,10 +53,16 @@ impl Serve {
         Self { child, address, log }
     }
 
+    /// A client that has said nothing yet.
+    pub(crate) fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(&self.address).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        client
+    }
+
     /// A client that has sent a request.
     pub(crate) fn request(&self) -> TcpStream {
-        let mut client = TcpStream::connect(&self.address).expect("it listens");
-        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut client = self.connect();
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("written");
         client
     }

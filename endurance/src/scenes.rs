@@ -1,0 +1,81 @@
+//! Faults on purpose, each with a verdict of its own. Each has its own backends and its own processes.
+
+mod clock;
+mod drain;
+mod emfile;
+mod mute;
+mod queue;
+mod resets;
+mod suspend;
+
+use std::time::Duration;
+
+use crate::checks::{Checks, Trouble};
+use crate::front::{Front, MODES};
+use crate::load::{Counts, World};
+use crate::process::Setup;
+use crate::soak::{accounts, nothing_cut, serves};
+
+/// Runs the scene of this name, in both modes.
+pub(crate) async fn run(name: &str, seed: u64, checks: &mut Checks) -> Result<(), Trouble> {
+    match name {
+        "drain" => drain::run(checks).await,
+        "queue" => queue::run(checks).await,
+        _ => {
+            for mode in MODES {
+                let world = World::start().await?;
+                let mut options = world.routes();
+                options.extend(own_options(name));
+                let setup = match name {
+                    "clock" => clock::setup(mode)?,
+                    "emfile" => Setup { files: Some(emfile::FILES), ..Setup::default() },
+                    _ => Setup::default(),
+                };
+                let mut front = Front::start(mode, &options, &setup)?;
+                let counts = Counts::default();
+                match name {
+                    "clock" => clock::run(&front, &counts, checks).await?,
+                    "emfile" => emfile::run(&front, &counts, checks).await,
+                    "mute" => mute::run(&front, &world, &counts, checks).await,
+                    "resets" => resets::run(&front, &world, &counts, seed, checks).await,
+                    "suspend" => suspend::run(&front, &counts, checks).await,
+                    _ => return Err(Trouble::Broke(format!("no scene {name}"))),
+                }
+                end(&mut front, &counts, checks).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The deadlines that a scene is about.
+fn own_options(name: &str) -> Vec<String> {
+    let deadlines: &[(&str, &str)] = match name {
+        "suspend" => &[
+            ("silent", "8s"),
+            ("opening", "8s"),
+            ("http2-settings", "8s"),
+            ("http2-headers", "8s"),
+            ("http2-idle", "8s"),
+        ],
+        "clock" => &[("silent", "4s"), ("opening", "4s"), ("http2-idle", "30s")],
+        "mute" => &[("delivery", "2s")],
+        _ => &[],
+    };
+    deadlines.iter().flat_map(|(name, value)| [format!("--{name}-deadline"), (*value).to_owned()]).collect()
+}
+
+/// What every scene ends with: it serves, nothing is left, it stops, and the sums are right.
+async fn end(front: &mut Front, counts: &Counts, checks: &mut Checks) {
+    let mode = front.mode;
+    checks
+        .check_ok(format!("{mode}: it still serves, and all files are closed"), serves(front, counts).await);
+    let (code, took) = front.stop().await;
+    let seen = format!("{code:?} after {:.1} s", took.as_secs_f64());
+    checks.check(format!("{mode}: SIGTERM ends it with exit code 0"), code == Some(0), seen);
+    nothing_cut(checks, front);
+    accounts(checks, front, counts);
+}
+
+/// A moment in which a process can do what is to be done at once.
+const MOMENT: Duration = Duration::from_millis(500);

@@ -1,0 +1,106 @@
+//! The listen queue is full: the process is stopped while more clients come than the queue takes. Those that got in are all served
+//! when it goes on, and those that did not are served later or can not connect; none is stuck.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::end;
+use crate::backends::http1::answer;
+use crate::books::Expect;
+use crate::checks::{Checks, Trouble};
+use crate::clients::bytes::http1_request;
+use crate::clients::io::ClientIo;
+use crate::front::{Front, MODES, PATIENCE};
+use crate::load::{Counts, World};
+use crate::process::Setup;
+use crate::random::Random;
+
+/// The most that the command asks for, as the kernel's own default.
+const BACKLOG: usize = 4_096;
+/// Clients beyond what the queue takes.
+const BEYOND: usize = 200;
+/// How long it is stopped: long enough for all to come.
+const STOPPED: Duration = Duration::from_secs(3);
+
+pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
+    let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+    let queue = text.trim().parse::<usize>().unwrap_or(BACKLOG).min(BACKLOG);
+    let clients = queue + 1 + BEYOND;
+    // Two for each client at oneport; here one, and at the backend one, and its twin that resets it.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let needed = 3 * clients as u64 + 200;
+    if files < needed {
+        return Err(Trouble::CanNot(format!(
+            "{needed} open files are needed for {clients} clients, and {files} are allowed"
+        )));
+    }
+    for mode in MODES {
+        let world = World::start().await?;
+        let mut options = world.routes();
+        // All of them at once are not too many here: that is another scene's business.
+        options.extend(["--max-undecided", "8192", "--max-undelivered", "8192"].map(str::to_owned));
+        let mut front = Front::start(mode, &options, &Setup::default())?;
+        front.process.signal(Signal::STOP);
+        let front_now = std::sync::Arc::new(front);
+        let mut storm = JoinSet::new();
+        for n in 0..clients {
+            let front = front_now.clone();
+            storm.spawn(async move { timeout(2 * PATIENCE, client(&front, n)).await });
+        }
+        sleep(STOPPED).await;
+        let waiting = queued(front_now.process.address.port());
+        front_now.process.signal(Signal::CONT);
+        let (mut served, mut not_connected, mut wrong) = (0, 0, Vec::new());
+        while let Some(ended) = storm.join_next().await {
+            match ended {
+                Ok(Ok(Ok(true))) => served += 1,
+                Ok(Ok(Ok(false))) => not_connected += 1,
+                Ok(Ok(Err(error))) => wrong.push(error),
+                _ => wrong.push("stuck".to_owned()),
+            }
+        }
+        checks.check(
+            format!("{mode}: the queue was full"),
+            waiting >= queue,
+            format!("{waiting} waited to be accepted, {queue} is its size"),
+        );
+        checks.check(
+            format!("{mode}: all are served or could not connect"),
+            wrong.is_empty() && served >= queue,
+            format!(
+                "{served} of {clients} served, {not_connected} could not connect, {} otherwise{}",
+                wrong.len(),
+                wrong.first().map(|first| format!("; the first: {first}")).unwrap_or_default()
+            ),
+        );
+        front = std::sync::Arc::try_unwrap(front_now).map_err(|_| "a client is still there".to_owned())?;
+        end(&mut front, &Counts::default(), checks).await;
+    }
+    Ok(())
+}
+
+/// Whether it was served; `false` if it could not connect.
+async fn client(front: &Front, n: usize) -> Result<bool, String> {
+    let Ok(stream) = front.connect("storm", Expect::routed("http1")).await else { return Ok(false) };
+    let mut io = ClientIo::new(stream, &mut Random::new(n as u64));
+    let path = format!("/queue/{n}");
+    io.say(&http1_request("soak.test", &path, "", b"")).await?;
+    io.hear(&answer(&path, b"")).await?;
+    Ok(true)
+}
+
+/// Connections that wait at the listener of this port until they are accepted.
+fn queued(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let listener = table.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (local, _, state, queues) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let at = u16::from_str_radix(local.split(':').nth(1)?, 16).ok()?;
+        // LISTEN; the second of the queues is what waits.
+        (state == "0A" && at == port).then(|| usize::from_str_radix(queues.split(':').nth(1)?, 16).ok())?
+    });
+    listener.unwrap_or(0)
+}
