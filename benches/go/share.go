@@ -38,9 +38,9 @@ func share(mode string) {
 		mux := cmux.New(listener)
 		var toCalls net.Listener
 		if mode == "cmux" {
-			toCalls = mux.Match(cmux.HTTP2HeaderField("content-type", "application/grpc"))
+			toCalls = mux.Match(cmux.HTTP2HeaderFieldPrefix("content-type", "application/grpc"))
 		} else {
-			toCalls = mux.MatchWithWriters(cmux.HTTP2MatchHeaderFieldSendSettings("content-type", "application/grpc"))
+			toCalls = mux.MatchWithWriters(cmux.HTTP2MatchHeaderFieldPrefixSendSettings("content-type", "application/grpc"))
 		}
 		toREST := mux.Match(cmux.Any())
 		go calls.Serve(toCalls)
