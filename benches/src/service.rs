@@ -28,8 +28,8 @@ pub const DOWN: &str = "/down";
 /// A MiB as a request.
 pub const UP: &str = "/up";
 
-/// A unary call.
-pub const UNARY: &str = "/bench.Bench/Unary";
+/// A unary call: what real clients have a stub for.
+pub const UNARY: &str = "/grpc.health.v1.Health/Check";
 
 /// A call that is answered with as many messages as its own says (four bytes, big endian).
 pub const STREAM: &str = "/bench.Bench/Stream";
