@@ -118,8 +118,8 @@ def report(data, plots):
         else:
             row += ["not counted", "-", "-"]
         rows.append(row)
-        label = f"{result['server']}: {WORKS[result['what']][0]}"
-        chart += [(label, behind, "b" if behind.low > GOAL else "a"), ("the same server twice", again, "c"), None]
+        label = f"{SERVERS[result['server']][0]}: {WORKS[result['what']][0]}"
+        chart += [(label, behind, "b" if behind.low > GOAL else "a"), ("direct once more", again, "c"), None]
     plots["after"] = plot.bars(
         "One long connection: processor time for a request behind oneport, as part of the server's own",
         "median, line: quartiles; grey: the same server without oneport, twice", chart, lambda value: f"{value:.3f}", (GOAL, "goal: 1.02"),

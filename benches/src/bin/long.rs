@@ -24,16 +24,17 @@ fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [version, address] = &words[..] else { panic!("usage: long http1|h2c ADDR") };
     let address: SocketAddr = address.parse().expect("an address");
-    let mut ask: Box<dyn FnMut(&str, u32) -> io::Result<()>> = match version.as_str() {
-        "h2c" => {
-            let mut client = Calls::open(address)?;
-            Box::new(move |what, count| client.ask(what, count))
-        }
-        _ => {
-            let mut client = Plain::open(address)?;
-            Box::new(move |what, count| client.ask(what, count))
-        }
-    };
+    if version == "h2c" {
+        let mut client = Calls::open(address)?;
+        obey(|what, count| client.ask(what, count))
+    } else {
+        let mut client = Plain::open(address)?;
+        obey(|what, count| client.ask(what, count))
+    }
+}
+
+/// Line by line.
+fn obey(mut ask: impl FnMut(&str, u32) -> io::Result<()>) -> io::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
         let (what, count) = line.split_once(' ').expect("WHAT COUNT");
