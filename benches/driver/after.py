@@ -68,7 +68,7 @@ def counted(setting, runtime, version, what):
     count = WORKS[what][3]
     cases = [(mode, number) for mode in ("direct", "oneport") for number in (count, 3 * count)]
     # Bodies that come in are collected in memory that grows: now and then the C library copies it all, more or less often with luck.
-    runs = setting.rounds(8, 4) if what == "up" else setting.rounds(3, 1)
+    runs = setting.rounds(8, 4) if what == "up" else setting.rounds(4, 2)
     taken = rounds_of(runs, cases, lambda case: instructions(runtime, case[0], version, what, case[1]))
     each = lambda mode: (min(taken[mode, 3 * count]) - min(taken[mode, count])) / (2 * count)
     return {mode: each(mode) for mode in ("direct", "oneport")}
@@ -132,7 +132,7 @@ most there. Messages of one call are 64 bytes each; bodies of 1 MiB are one at a
 
 Processor time is the server's, user and system, by the system's clock of the process; eleven times new processes. "Direct once more" is another process of the server alone, held against the first:
 what a difference is worth here. Instructions are those of the program (not the kernel's), for a request: what a run under callgrind takes with so many requests, taken off one with three times as many; the least of some runs,
-since how often the C library moves a buffer that grows is luck, in both forms alike. Where the server itself has next to nothing to do but system calls (std), a few instructions are many percent.
+since how often the C library moves a buffer that grows, or a thread looks for work in vain, is luck, in both forms alike. Where the server itself has next to nothing to do but system calls (std), a few instructions are many percent.
 Goal: within 2 %, of either; "unclear" where the quartiles do not tell it from the goal.
 
 ![processor time after the verdict](benchmarks/after.svg)

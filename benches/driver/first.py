@@ -42,10 +42,7 @@ SHORT = {
 
 def clients(setting):
     """By name: what comes before `N ADDR…` on the command line. They are those of the interop suite."""
-    found = {}
-    go = WORK / "interop-peers"
-    subprocess.run(["go", "build", "-o", go, "."], cwd=ROOT / "interop" / "peers" / "go", check=True)
-    found["grpc-go"] = [go, "fresh", "grpc-go"]
+    found = {"grpc-go": [WORK / "interop-peers", "fresh", "grpc-go"]}
     folder = WORK / "grpcio"
     python = folder / "bin" / "python"
     wanted = next(line for line in (PYTHON / "requirements.txt").read_text().splitlines() if line.startswith("grpcio=="))

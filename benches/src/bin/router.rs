@@ -4,6 +4,7 @@
 //! router merged                 one server of axum, with the service merged into its routes
 //! router oneport                a server of tonic and a server of axum behind `per_request()`
 //! router connections [MILLIS]   the same two behind a mux that routes connections, with so much patience
+//! router axum                   as `connections`, but it is axum that serves the calls, too, as it does in `merged`
 //! router ports                  the same two, each on a port of its own
 //! ```
 //!
@@ -50,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             tokio::spawn(Server::builder().add_service(health).serve_with_incoming(calls));
             axum::serve(undelayed(second), rest).await?;
         }
-        ["oneport" | "connections", ..] => {
+        ["oneport" | "connections" | "axum", ..] => {
             let mut config = Config::default();
             if let [_, patience] = words[..] {
                 config.settings_patience = Duration::from_millis(patience.parse()?);
@@ -61,11 +62,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             if words[0] == "oneport" {
                 mux.per_request();
             }
-            tokio::spawn(Server::builder().add_service(health).serve_with_incoming(calls));
+            if words[0] == "axum" {
+                let calls = axum::serve(calls, Routes::new(health).into_axum_router());
+                tokio::spawn(async move { calls.await });
+            } else {
+                tokio::spawn(Server::builder().add_service(health).serve_with_incoming(calls));
+            }
             tokio::spawn(async move { axum::serve(requests, rest).await });
             mux.serve().await;
         }
-        _ => panic!("usage: router merged|oneport|connections [MILLIS]|ports"),
+        _ => panic!("usage: router merged|oneport|connections [MILLIS]|axum|ports"),
     }
     Ok(())
 }
