@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 
+import after
 import connections
+import first
 import memory
 import micro
 import per_request
 import proxy
 import recode
 import router
+import sharing
 import split
 from parts import Setting, store, stored
 from processes import PEERS, ROOT, Failed, output, raise_limits
@@ -26,7 +29,10 @@ PARTS = {
     "crawl": (micro.measure_crawl, micro.report_crawl),
     "hpack": (micro.measure_hpack, micro.report_hpack),
     "connections": (connections.measure, connections.report),
+    "first": (first.measure, first.report),
+    "after": (after.measure, after.report),
     "memory": (memory.measure, memory.report),
+    "sharing": (sharing.measure, sharing.report),
     "proxy": (proxy.measure, proxy.report),
     "split": (split.measure, split.report),
     "recode": (recode.measure, recode.report),
@@ -40,9 +46,11 @@ PLOTS = ROOT / "docs" / "benchmarks"
 def versions():
     """Programs of this machine, as far as they say."""
     found = [output(["rustc", "--version"]).split(" (")[0]]
-    found += [line.replace("github.com/soheilhy/", "").replace("golang.org/", "") for line in output([PEERS, "versions"]).splitlines()]
+    go = output([PEERS, "versions"]).replace("google.golang.org/grpc ", "grpc-go ").replace("github.com/soheilhy/", "")
+    # Less what only those need that are compared with.
+    found += [line.replace("golang.org/", "") for line in go.splitlines() if not line.startswith(("google.", "golang.org/x/sys"))]
     lock = (ROOT / "benches" / "Cargo.lock").read_text()
-    for crate in ("tokio", "smol", "hyper", "fluke-hpack"):
+    for crate in ("tokio", "smol", "hyper", "h2", "tonic", "axum", "fluke-hpack"):
         found.append(f"{crate} " + re.search(rf'name = "{crate}"\nversion = "(.*)"', lock)[1])
     return ", ".join(found)
 

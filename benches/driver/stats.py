@@ -19,6 +19,15 @@ class Spread:
         return f"{show(self.median)} ({show(self.low)}–{show(self.high)})"
 
 
+    def within(self, goal):
+        """How a goal for the most that it may be is reported. What neither quarter tells apart from the goal is not called a miss."""
+        return "met" if self.median <= goal else "**short**" if self.low > goal else "unclear"
+
+    def at_least(self, goal):
+        """As `within`, for the least that it may be."""
+        return "met" if self.median >= goal else "**short**" if self.high < goal else "unclear"
+
+
 def ratios(above, below):
     """Round by round."""
     return Spread([a / b for a, b in zip(above, below, strict=True)])

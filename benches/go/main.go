@@ -4,6 +4,7 @@
 //	peers allocations FLIGHTS         lines NAME COUNT BYTES: allocations of one run of each case
 //	peers serve direct|cmux http1|h2c
 //	peers hold direct|cmux
+//	peers share handler|cmux|cmux-send|ports
 //	peers versions                    of the modules
 //
 // Servers print "listening on ADDR" and end with their standard input.
@@ -21,7 +22,7 @@ func main() {
 	log.SetFlags(0)
 	words := os.Args[1:]
 	if len(words) == 0 {
-		log.Fatal("usage: peers ask|allocations|serve|hold|versions …")
+		log.Fatal("usage: peers ask|allocations|serve|hold|share|versions …")
 	}
 	switch words[0] {
 	case "ask":
@@ -33,6 +34,9 @@ func main() {
 		untilInputEnds()
 	case "hold":
 		hold(words[1])
+		untilInputEnds()
+	case "share":
+		share(words[1])
 		untilInputEnds()
 	case "versions":
 		versions()

@@ -1,26 +1,26 @@
-//! A client that asks for gRPC calls and REST requests on the same connections, in turn.
+//! A client that asks for gRPC calls and REST requests: on the same connections, in turn, or on connections of their own.
 //!
 //! ```text
-//! mix ADDR MILLISECONDS CONNECTIONS STREAMS grpc|rest|both      `DONE FAILED SECONDS P50 P99`, the last two in microseconds
+//! mix ADDR[,ADDR] MILLISECONDS CONNECTIONS STREAMS grpc|rest|both|apart
 //! ```
+//!
+//! It prints `DONE FAILED SECONDS P50 P99`, the last two in microseconds. With `apart` half of the connections are for calls only, to the
+//! first address, and half for REST only, to the last.
 //!
 //! It keeps that many requests open on each connection and costs little, so that the server is what limits: a thread for each
 //! connection, frames made once. But each response is decoded and has to be what was asked for.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use oneport_benches::http2::{fault, Connection};
 use oneport_benches::lists::{List, LIMITS};
-use oneport_core::wire::frame::{encode_frame, flag, Head, Kind, HEAD_LEN, PREFACE};
+use oneport_core::wire::frame::{flag, Head, Kind};
 use oneport_core::wire::hpack::{Decoder, Encoder, DEFAULT_TABLE_SIZE};
-use oneport_core::wire::settings::{encode_settings, encode_settings_ack};
-
-/// Window for all that a connection is sent here.
-const WINDOW: u32 = 0x7fff_ffff - 65_535;
 
 /// `HealthCheckRequest` of the server itself: no fields.
 const CALL: &[u8] = b"\0\0\0\0\0";
@@ -45,21 +45,28 @@ struct Seen {
 fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let [address, time, connections, streams, what] = words[..] else {
-        panic!("usage: mix ADDR MILLISECONDS CONNECTIONS STREAMS grpc|rest|both");
+    let [addresses, time, connections, streams, what] = words[..] else {
+        panic!("usage: mix ADDR[,ADDR] MILLISECONDS CONNECTIONS STREAMS grpc|rest|both|apart");
     };
-    let address: SocketAddr = address.parse().expect("an address");
+    let addresses: Vec<SocketAddr> =
+        addresses.split(',').map(|address| address.parse().expect("an address")).collect();
     let number = |word: &str| word.parse::<u32>().expect("a number");
     let (time, streams) = (Duration::from_millis(number(time).into()), number(streams));
-    let turns: &'static [What] = match what {
-        "grpc" => &[What::Call],
-        "rest" => &[What::Rest],
-        "both" => &[What::Call, What::Rest],
+    // What a connection is for, and which address it goes to: in turn.
+    let (first, last) = (addresses[0], addresses[addresses.len() - 1]);
+    let kinds: &[(&'static [What], SocketAddr)] = match what {
+        "grpc" => &[(&[What::Call], first)],
+        "rest" => &[(&[What::Rest], last)],
+        "both" => &[(&[What::Call, What::Rest], first)],
+        "apart" => &[(&[What::Call], first), (&[What::Rest], last)],
         _ => panic!("what is {what}?"),
     };
     let started = Instant::now();
     let clients: Vec<_> = (0..number(connections))
-        .map(|_| thread::spawn(move || Client::connect(address, turns)?.ask(streams, started, time)))
+        .map(|number| {
+            let (turns, address) = kinds[number as usize % kinds.len()];
+            thread::spawn(move || Client::connect(address, turns)?.ask(streams, started, time))
+        })
         .collect();
     let mut all = Seen::default();
     for client in clients {
@@ -92,7 +99,7 @@ struct Open {
 }
 
 struct Client {
-    io: TcpStream,
+    connection: Connection,
     turns: &'static [What],
     encoder: Encoder,
     decoder: Decoder,
@@ -100,17 +107,10 @@ struct Client {
     rest: List,
     next_id: u32,
     open: VecDeque<Open>,
-    out: Vec<u8>,
 }
 
 impl Client {
     fn connect(address: SocketAddr, turns: &'static [What]) -> io::Result<Self> {
-        let io = TcpStream::connect(address)?;
-        io.set_nodelay(true)?;
-        io.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut out = PREFACE.to_vec();
-        encode_settings(&mut out, &[]);
-        encode_frame(&mut out, Kind::WINDOW_UPDATE, 0, 0, &WINDOW.to_be_bytes());
         let rest = List::new(&[
             (":method", "GET"),
             (":scheme", "http"),
@@ -120,7 +120,7 @@ impl Client {
             ("accept", "*/*"),
         ]);
         Ok(Self {
-            io,
+            connection: Connection::open(address)?,
             turns,
             encoder: Encoder::new(),
             decoder: Decoder::new(DEFAULT_TABLE_SIZE),
@@ -128,7 +128,6 @@ impl Client {
             rest,
             next_id: 1,
             open: VecDeque::new(),
-            out,
         })
     }
 
@@ -136,33 +135,13 @@ impl Client {
     fn ask(mut self, streams: u32, started: Instant, time: Duration) -> io::Result<Seen> {
         let mut seen = Seen::default();
         (0..streams).for_each(|_| self.request());
-        let mut input = Vec::with_capacity(1 << 17);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            if !self.out.is_empty() {
-                self.io.write_all(&self.out)?;
-                self.out.clear();
+        while !self.open.is_empty() {
+            let head = self.connection.frame()?;
+            if self.take(&head, &mut seen)? && started.elapsed() < time {
+                self.request();
             }
-            if self.open.is_empty() {
-                return Ok(seen);
-            }
-            let count = self.io.read(&mut buffer)?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            input.extend_from_slice(&buffer[..count]);
-            let mut at = 0;
-            let may_ask = started.elapsed() < time;
-            while let Some(head) = Head::peek(&input[at..]) {
-                let Some(payload) = input.get(at + HEAD_LEN..at + head.frame_len()) else { break };
-                let ended = self.take(&head, payload, &mut seen)?;
-                if ended && may_ask {
-                    self.request();
-                }
-                at += head.frame_len();
-            }
-            input.drain(..at);
         }
+        Ok(seen)
     }
 
     fn request(&mut self) {
@@ -172,29 +151,16 @@ impl Client {
         let list = if what == What::Call { &self.call } else { &self.rest };
         let block = list.block(&mut self.encoder);
         let ends = if what == What::Call { 0 } else { flag::END_STREAM };
-        encode_frame(&mut self.out, Kind::HEADERS, flag::END_HEADERS | ends, stream, &block);
+        self.connection.push(Kind::HEADERS, flag::END_HEADERS | ends, stream, &block);
         if what == What::Call {
-            encode_frame(&mut self.out, Kind::DATA, flag::END_STREAM, stream, CALL);
+            self.connection.push(Kind::DATA, flag::END_STREAM, stream, CALL);
         }
         self.open.push_back(Open { stream, what, since: Instant::now(), is_good: false, content: 0 });
     }
 
     /// Whether a request has ended by this frame.
-    fn take(&mut self, head: &Head, payload: &[u8], seen: &mut Seen) -> io::Result<bool> {
-        let fault = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-        match head.kind {
-            Kind::SETTINGS if !head.has(flag::ACK) => {
-                encode_settings_ack(&mut self.out);
-                return Ok(false);
-            }
-            Kind::PING if !head.has(flag::ACK) => {
-                encode_frame(&mut self.out, Kind::PING, flag::ACK, 0, payload);
-                return Ok(false);
-            }
-            Kind::GOAWAY => return Err(fault("GOAWAY")),
-            Kind::DATA | Kind::HEADERS | Kind::RST_STREAM => {}
-            _ => return Ok(false),
-        }
+    fn take(&mut self, head: &Head, seen: &mut Seen) -> io::Result<bool> {
+        let payload = self.connection.payload();
         let place = self.open.iter().position(|open| open.stream == head.stream);
         let Some(place) = place else { return Err(fault("a frame of no request")) };
         let open = &mut self.open[place];

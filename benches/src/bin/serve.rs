@@ -5,32 +5,25 @@
 //! serve std direct|oneport http1                 a connection a thread
 //! ```
 //!
-//! Both forms of a server are the same code behind another source of connections. It prints `listening on ADDR` and ends with its
+//! What they answer is in `oneport_benches::service`. Both forms of a server are the same code behind another source of connections. It prints `listening on ADDR` and ends with its
 //! standard input.
 
-use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming as Body};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oneport::matchers;
+use oneport_benches::service::{serve, MIB, ZEROS};
 use smol_hyper::rt::{FuturesIo, SmolExecutor};
 
 #[derive(Clone, Copy, PartialEq)]
 enum Version {
     Http1,
     Http2,
-}
-
-async fn hello(_: Request<Body>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::from("hello\n")))
 }
 
 fn main() -> io::Result<()> {
@@ -93,9 +86,9 @@ where
     tokio::spawn(async move {
         let io = TokioIo::new(io);
         let _ = match version {
-            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(hello)).await,
+            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(serve)).await,
             Version::Http2 => {
-                http2::Builder::new(TokioExecutor::new()).serve_connection(io, service_fn(hello)).await
+                http2::Builder::new(TokioExecutor::new()).serve_connection(io, service_fn(serve)).await
             }
         };
     });
@@ -144,9 +137,9 @@ where
     let serving = async move {
         let io = FuturesIo::new(io);
         let _ = match version {
-            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(hello)).await,
+            Version::Http1 => http1::Builder::new().serve_connection(io, service_fn(serve)).await,
             Version::Http2 => {
-                http2::Builder::new(SmolExecutor::new(spawner)).serve_connection(io, service_fn(hello)).await
+                http2::Builder::new(SmolExecutor::new(spawner)).serve_connection(io, service_fn(serve)).await
             }
         };
     };
@@ -176,15 +169,41 @@ fn on_std(listener: TcpListener, behind: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// One request, one answer, the end.
+/// Requests by turns with answers, until one says that it is the last or the client has gone.
 fn answer<T: Read + Write>(mut io: T) -> io::Result<()> {
-    let mut head = [0; 1_024];
+    let mut input = vec![0; 64 << 10];
     let mut length = 0;
-    while !head[..length].ends_with(b"\r\n\r\n") {
-        match io.read(&mut head[length..])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => length += n,
+    loop {
+        let head = loop {
+            if let Some(end) = input[..length].windows(4).position(|four| four == b"\r\n\r\n") {
+                break end + 4;
+            }
+            match io.read(&mut input[length..])? {
+                0 => return Ok(()),
+                n => length += n,
+            }
+        };
+        // The clients of these measurements write them so.
+        let is_last = input[..head].ends_with(b"\r\nConnection: close\r\n\r\n");
+        let is_down = input.starts_with(b"GET /down ");
+        let mut owed = if input.starts_with(b"POST /up ") { MIB } else { 0 };
+        // No client here says more than one request at a time.
+        owed -= length - head;
+        length = 0;
+        while owed > 0 {
+            match io.read(&mut input)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                n => owed -= n,
+            }
+        }
+        if is_last {
+            return io.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n");
+        }
+        if is_down {
+            io.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n")?;
+            io.write_all(&ZEROS)?;
+        } else {
+            io.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")?;
         }
     }
-    io.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nhello\n")
 }
