@@ -50,12 +50,12 @@ class Pair:
         self.server.end()
 
 
-def instructions(runtime, mode, version, what, count):
+def instructions(server, version, what, count):
     """That many requests and the server's start, under callgrind. The kernel's are not among them."""
     log = WORK / "callgrind.log"
-    argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log}", SERVE, runtime, mode, version]
+    argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log}", *server]
     server = Server(argv, cpu=0)
-    client = Child([LONG, version, server.address], cpu=1)
+    client = Child([LONG, version, server.address.split(",")[0]], cpu=1)
     client.say(f"{what} {count}")
     client.line()
     client.end()
@@ -63,15 +63,11 @@ def instructions(runtime, mode, version, what, count):
     return int(re.search(r"Collected : (\d+)", log.read_text())[1])
 
 
-def counted(setting, runtime, version, what):
-    """For each mode: the least of some runs of so many requests, and of three times as many."""
-    count = WORKS[what][3]
-    cases = [(mode, number) for mode in ("direct", "oneport") for number in (count, 3 * count)]
-    # Bodies that come in are collected in memory that grows: now and then the C library copies it all, more or less often with luck.
-    runs = setting.rounds(8, 4) if what == "up" else setting.rounds(4, 2)
-    taken = rounds_of(runs, cases, lambda case: instructions(runtime, case[0], version, what, case[1]))
-    each = lambda mode: (min(taken[mode, 3 * count]) - min(taken[mode, count])) / (2 * count)
-    return {mode: each(mode) for mode in ("direct", "oneport")}
+def counted(servers, version, what, count, runs):
+    """Of one request, for each of the servers: what the least of some runs takes with so many requests, taken off that with three times as many."""
+    cases = [(name, number) for name in servers for number in (count, 3 * count)]
+    taken = rounds_of(runs, cases, lambda case: instructions(servers[case[0]], version, what, case[1]))
+    return {name: (min(taken[name, 3 * count]) - min(taken[name, count])) / (2 * count) for name in servers}
 
 
 def measure(setting):
@@ -94,7 +90,10 @@ def measure(setting):
             for pair in pairs.values():
                 pair.end()
         for what in works:
-            ran = counted(setting, runtime, version, what) if counts else {}
+            servers = {mode: [SERVE, runtime, mode, version] for mode in ("direct", "oneport")}
+            # Bodies that come in are collected in memory that grows: now and then the C library copies it all, more or less often with luck.
+            runs = setting.rounds(8, 4) if what == "up" else setting.rounds(4, 2)
+            ran = counted(servers, version, what, WORKS[what][3], runs) if counts else {}
             results.append({"server": name, "what": what, "cpu": taken[what], "instructions": ran})
     return results
 

@@ -1,8 +1,10 @@
 """gRPC and REST on one port, each client's connection for one of them: the ways to serve both, in Go and in Rust."""
 
+import shutil
 import statistics
 
 import plot
+from after import counted
 from parts import table
 from processes import PEERS, PROGRAMS, Server, output
 from stats import ratios, rounds_of, times
@@ -27,6 +29,8 @@ LOADS = {
     "16 connections × 1": (16, 1),
     "2 connections × 100": (2, 100),
 }
+# What is counted of the Rust ways, and how often at least.
+COUNTED = {"unary": 1_000, "wide": 2_000}
 
 
 def load(server, connections, streams, milliseconds):
@@ -52,12 +56,16 @@ def measure(setting):
                 results[label][way] += samples
         for server in servers.values():
             server.end()
-    return results
+    if not shutil.which("valgrind"):
+        setting.miss("instructions of sharing", "valgrind is not installed")
+        return {"loads": results, "instructions": {}}
+    servers = {way: argv for way, (language, _, argv) in WAYS.items() if language == "Rust" and way != "again"}
+    return {"loads": results, "instructions": {what: counted(servers, "h2c", what, count, setting.rounds(3, 1)) for what, count in COUNTED.items()}}
 
 
 def report(data, plots):
     sections, chart = [], []
-    for label, taken in data.items():
+    for label, taken in data["loads"].items():
         rows = []
         for way, (language, text, _) in WAYS.items():
             middle = lambda what: statistics.median(r[what] for r in taken[way])
@@ -76,6 +84,15 @@ def report(data, plots):
         chart.append(None)
         head = ["", "way", "CPU per request", "what a processor serves", "goal 1", "requests", "÷", "processor in use", "p50", "p99", "failed"]
         sections.append(f"### {label}\n{table(head, rows)}\n")
+    if data["instructions"]:
+        unary, wide = (data["instructions"][what] for what in COUNTED)
+        share = lambda ran, way: f"{ran[way]:,.0f}" + (f" ({(ran[way] / ran['merged'] - 1) * 100:+.1f} %)" if way != "merged" else "")
+        rows = [[WAYS[way][1], share(unary, way), share(wide, way)] for way in unary]
+        sections.append(f"""### Instructions of a call, Rust
+Those of the program, not the kernel's, as [after the verdict](#after-the-verdict); the client waits for SETTINGS, so that oneport greets it.
+
+{table(["way", "one at a time", "25 at a time"], rows)}
+""")
     plots["sharing"] = plot.bars(
         "What a processor serves of calls and REST on one port", "as part of the merged router (Rust) or of ServeHTTP (Go); median, line: quartiles",
         chart, times, (1, "goal: 1"),
