@@ -58,8 +58,8 @@ fn own_options(name: &str) -> Vec<String> {
             ("http2-headers", "8s"),
             ("http2-idle", "8s"),
         ],
-        "clock" => &[("silent", "4s"), ("opening", "4s"), ("http2-idle", "30s")],
-        "mute" => &[("delivery", "2s")],
+        "clock" => &[("silent", "8s"), ("opening", "8s"), ("http2-idle", "60s")],
+        "mute" => &[("delivery", "4s")],
         _ => &[],
     };
     deadlines.iter().flat_map(|(name, value)| [format!("--{name}-deadline"), (*value).to_owned()]).collect()

@@ -23,7 +23,7 @@ const DAY: i64 = 24 * 3_600;
 /// Steps, in seconds from the system's time: forward by a day, and back by two.
 const STEPS: [i64; 2] = [DAY, -DAY];
 /// `--opening-deadline` of this scene. A busy machine may take longer; an early end is an error at once.
-const OPENING: Duration = Duration::from_secs(4);
+const OPENING: Duration = Duration::from_secs(8);
 
 /// Where the process of this mode reads what time it is.
 fn file(mode: Mode) -> PathBuf {

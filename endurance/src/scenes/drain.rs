@@ -41,6 +41,8 @@ pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
 async fn start(world: &World, mode: Mode, drain: Duration) -> Result<Front, String> {
     let mut options = world.routes();
     options.extend(["--drain".to_owned(), format!("{}s", drain.as_secs())]);
+    // Not while the others get ready, however long that takes.
+    options.extend(["--opening-deadline", "10m", "--silent-deadline", "10m"].map(str::to_owned));
     Front::start(mode, &options, &Setup::default())
 }
 

@@ -1,7 +1,7 @@
 //! The listen queue is full: the process is stopped while more clients come than the queue takes. Those that got in are all served
 //! when it goes on, and those that did not are served later or can not connect; none is stuck.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::task::JoinSet;
@@ -22,8 +22,8 @@ use crate::random::Random;
 const BACKLOG: usize = 4_096;
 /// Clients beyond what the queue takes.
 const BEYOND: usize = 200;
-/// How long it is stopped: long enough for all to come.
-const STOPPED: Duration = Duration::from_secs(3);
+/// How long it is stopped behind the last one that got in: long enough for the others to try.
+const STOPPED: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
     let text = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
@@ -50,8 +50,13 @@ pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
             let front = front_now.clone();
             storm.spawn(async move { timeout(2 * PATIENCE, client(&front, n)).await });
         }
+        let port = front_now.process.address.port();
+        let until = Instant::now() + PATIENCE;
+        while queued(port) < queue && Instant::now() < until {
+            sleep(Duration::from_millis(50)).await;
+        }
         sleep(STOPPED).await;
-        let waiting = queued(front_now.process.address.port());
+        let waiting = queued(port);
         front_now.process.signal(Signal::CONT);
         let (mut served, mut not_connected, mut wrong) = (0, 0, Vec::new());
         while let Some(ended) = storm.join_next().await {
