@@ -4,7 +4,7 @@
 //! bytes are cut: that is what lets a route's verdict stick and what makes the order of routes the only priority. Facts are
 //! mute: they neither write nor choose, and malformed bytes make them absent, never an error.
 //!
-//! An [`Observer`](observer::Observer) fills them in, for any number of routes, and looks no closer than their verdict needs.
+//! One observer fills them in, for any number of routes, and looks no closer than their verdict needs.
 
 pub(crate) mod http2;
 mod kinds;

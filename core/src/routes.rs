@@ -29,7 +29,6 @@ pub struct Routes<R> {
     routes: Vec<Route<R>>,
     /// What each of them asks for at least: most can be passed over by that alone.
     kinds: Vec<Kinds>,
-    asks_line: bool,
     otherwise: Option<R>,
     on_timeout: Option<R>,
     server_first: Option<(R, Duration)>,
@@ -68,20 +67,12 @@ impl<R> Default for Routes<R> {
 impl<R> Routes<R> {
     /// An empty table: it refuses everything.
     pub const fn new() -> Self {
-        Self {
-            routes: Vec::new(),
-            kinds: Vec::new(),
-            asks_line: false,
-            otherwise: None,
-            on_timeout: None,
-            server_first: None,
-        }
+        Self { routes: Vec::new(), kinds: Vec::new(), otherwise: None, on_timeout: None, server_first: None }
     }
 
     /// Adds a route behind those that are there.
     pub fn route(mut self, matcher: Matcher, target: R) -> Self {
         self.kinds.push(matcher.kinds());
-        self.asks_line |= matcher.asks_line();
         self.routes.push(Route { matcher, target });
         self
     }
@@ -142,9 +133,9 @@ impl<R> Routes<R> {
         self.on_timeout.is_some()
     }
 
-    /// Whether some route may be content with a request line.
-    pub(crate) const fn asks_line(&self) -> bool {
-        self.asks_line
+    /// Whether this route may be content with a request line.
+    pub(crate) fn asks_line(&self, index: usize) -> bool {
+        self.routes.get(index).is_some_and(|route| route.matcher.asks_line())
     }
 
     /// Judges an opening. `first_open` is the first route that has not said no yet; those before it are not asked again.

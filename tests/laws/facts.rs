@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use oneport_core::testing::{Client, Hello, Piece, Script, GET};
 use oneport_core::wire::tls::OwnedHello;
-use oneport_core::{Bound, Fact, Facts, Handover, Outcome, Output, Reason, Request};
+use oneport_core::{
+    matchers, Bound, Config, Fact, Facts, Handover, MuxMachine, Outcome, Output, Reason, Request, Routes,
+};
 use proptest::prelude::*;
 
 use crate::support::drive::{play, tell, Cuts, Player};
@@ -153,6 +155,24 @@ fn nothing_is_read_that_nobody_asks_for() {
     let scene = Scene::new([Term::Http2], Client::http2().settings(&[]).headers(1, GET));
     assert!(facts_of(&scene).request().is_unknown());
     assert!(facts_of(&complete(&scene)).request().is_present());
+}
+
+/// Names that are not there are told by a set of bits, which must never hide one that is.
+#[test]
+fn each_of_many_fields_is_found() {
+    let names: Vec<String> =
+        (0..200).map(|n| format!("X-{}", "ab".repeat(n % 40) + &n.to_string())).collect();
+    let lines: String = names.iter().map(|name| format!("{name}: blue\r\n")).collect();
+    let opening = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+    for name in names {
+        for name in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
+            let routes = Routes::new().route(matchers::header(name.as_str(), matchers::is("blue")), ());
+            let now = std::time::Instant::now();
+            let mut machine = MuxMachine::new(routes.into(), Config::default().into(), now);
+            machine.handle_input(opening.as_bytes(), now);
+            assert!(matches!(machine.poll_output(), Output::Routed(_)), "{name}");
+        }
+    }
 }
 
 /// A ClientHello that says at its ninth byte that it is too long ends there, for raw matchers too, however it is cut.

@@ -71,14 +71,20 @@ impl Observer {
         self.readable
     }
 
-    /// What a closer look would be for, if there is more to be seen in the bytes that have come. `asks_line`: whether somebody would be
-    /// content with a request line.
-    pub(crate) const fn deferred(&self, facts: &Facts, asks_line: bool) -> Option<Depth> {
+    /// Whether there is more to be seen in the bytes that have come, for who looks closer.
+    pub(crate) const fn is_deferring(&self, facts: &Facts) -> bool {
         match (&self.eye, self.depth) {
-            (_, Depth::Whole) | (Eye::Closed | Eye::Done, _) => None,
-            (Eye::Http1(_), Depth::Protocol) if !facts.http1.is_present() => None,
-            (Eye::Http1(_), Depth::Protocol) if asks_line => Some(Depth::Line),
-            (Eye::Http1(_) | Eye::Http2(_) | Eye::Tls(_), _) => Some(Depth::Whole),
+            (_, Depth::Whole) | (Eye::Closed | Eye::Done, _) => false,
+            (Eye::Http1(_), _) => facts.http1.is_present(),
+            (Eye::Http2(_) | Eye::Tls(_), _) => true,
+        }
+    }
+
+    /// How closely to look next. `asks_line`: whether a request line may be enough.
+    pub(crate) const fn closer(&self, asks_line: bool) -> Depth {
+        match (&self.eye, self.depth) {
+            (Eye::Http1(_), Depth::Protocol) if asks_line => Depth::Line,
+            _ => Depth::Whole,
         }
     }
 

@@ -265,8 +265,8 @@ impl Request {
     /// Adds a field line. Pseudo-fields come before the first field (RFC 9113 §8.3), so their bytes do as well.
     pub(crate) fn push_field(&mut self, name: &[u8], value: &[u8]) {
         self.fields_start = self.fields_start.min(self.bytes.len() as u32);
-        self.bytes.extend_from_slice(&(name.len() as u32).to_be_bytes());
-        self.bytes.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        let lengths = (name.len() as u64) << 32 | value.len() as u64;
+        self.bytes.extend_from_slice(&lengths.to_be_bytes());
         self.bytes.extend_from_slice(name);
         let span = self.store(value);
         self.names |= name_bit(name);

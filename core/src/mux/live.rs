@@ -22,13 +22,16 @@ enum Answer {
     Settings,
 }
 
+#[derive(Debug, Default)]
+struct Answers(VecDeque<Answer>);
+
 /// What the mux has said of its own and what it is owed for it.
 #[derive(Debug)]
 pub(super) struct Greeted {
     /// The greeting itself, with this number of acknowledgements, until it was said; then the answers, in order.
     to_say: Option<u32>,
     // In a box: few clients send what is answered, and all have the room for it.
-    answers: Option<Box<VecDeque<Answer>>>,
+    answers: Option<Box<Answers>>,
     /// Acknowledgements of the client's SETTINGS that the mux has given.
     pub(super) acks: u32,
     /// Whether the client's acknowledgement of the mux's SETTINGS is still to come.
@@ -38,7 +41,7 @@ pub(super) struct Greeted {
 
 impl Greeted {
     fn answer(&mut self, answer: Answer) {
-        self.answers.get_or_insert_with(Box::default).push_back(answer);
+        self.answers.get_or_insert_with(Box::default).0.push_back(answer);
     }
 }
 
@@ -151,7 +154,7 @@ impl<R> Live<R> {
             if let Some(acks) = greeted.to_say.take() {
                 return Some(Reply::Greeting { settings: self.config.greeting.clone(), acks });
             }
-            if let Some(answer) = greeted.answers.as_mut().and_then(|answers| answers.pop_front()) {
+            if let Some(answer) = greeted.answers.as_mut().and_then(|answers| answers.0.pop_front()) {
                 return Some(match answer {
                     Answer::Ping(opaque) => Reply::PingAck(opaque),
                     Answer::Settings => Reply::SettingsAck,
@@ -330,11 +333,13 @@ impl<R> Live<R> {
         let mut depth = if is_whole { Depth::Whole } else { self.observer.depth() };
         loop {
             self.look(depth, now);
-            match self.observer.deferred(&self.facts, self.routes.asks_line()) {
-                None => break,
-                Some(_) if self.decide_early() => return,
-                Some(closer) => depth = closer,
+            if !self.observer.is_deferring(&self.facts) {
+                break;
             }
+            if self.decide_early() {
+                return;
+            }
+            depth = self.observer.closer(self.routes.asks_line(self.first_open));
         }
         self.decide(now);
     }
