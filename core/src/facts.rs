@@ -151,7 +151,7 @@ impl Facts {
     }
 
     /// The facts of one request of an HTTP/2 connection, whatever came before it: all else is settled. The request is filled
-    /// in by [`request_mut`](Self::request_mut).
+    /// in by [`take_request`](Self::take_request) and [`put_request`](Self::put_request).
     pub(crate) fn of_request() -> Self {
         Self { found: Found::Request(Request::new(HttpVersion::Http2, 0)), ..Self::per_request() }
     }
@@ -171,15 +171,16 @@ impl Facts {
         }
     }
 
-    /// The request, to be filled in anew; its memory is used again.
-    pub(crate) fn request_mut(&mut self) -> &mut Request {
-        if !matches!(self.found, Found::Request(_)) {
-            self.found = Found::Request(Request::new(HttpVersion::Http2, 0));
-        }
-        match &mut self.found {
+    /// Takes the request out, to be filled in anew: its memory is used again.
+    pub(crate) fn take_request(&mut self) -> Request {
+        match core::mem::replace(&mut self.found, Found::Nothing) {
             Found::Request(request) => request,
-            Found::Nothing | Found::Hello(_) => unreachable!("it was put there"),
+            Found::Nothing | Found::Hello(_) => Request::new(HttpVersion::Http2, 0),
         }
+    }
+
+    pub(crate) fn put_request(&mut self, request: Request) {
+        self.found = Found::Request(request);
     }
 
     /// HTTP/1: a request line that is valid by the grammar (RFC 9112 §3).

@@ -1,9 +1,11 @@
 //! Law 8: before the verdict, memory, frames, header-list size and time are bounded. At a bound: the defined refusal, memory
 //! flat. At the bound itself all is well.
 
+use std::time::{Duration, Instant};
+
 use oneport_core::testing::{literals, Client, Hello, Script, Shape, GRPC_CALL};
 use oneport_core::wire::frame::Kind;
-use oneport_core::{Bound, Config, Outcome, Reason};
+use oneport_core::{matchers, Bound, Config, MuxMachine, Outcome, Output, Reason, Routes};
 use proptest::prelude::*;
 
 use crate::support::drive::{play, tell, Cuts, Player};
@@ -379,4 +381,74 @@ fn a_full_opening_byte_by_byte_is_no_attack() {
 fn a_client_within_all_bounds_is_not_called_names() {
     let seen = tell(&Scene::new([Term::Grpc], http2().headers(1, oneport_core::testing::GET)));
     assert_eq!(seen.said().last(), Some(&Word::GoAway { last: 1, code: PROTOCOL_IS_FINE }));
+}
+
+/// What the machine says in the end to a client that never stops; never does it hold more than it may.
+#[track_caller]
+fn flood(mut machine: MuxMachine<&str>, config: &Config, now: Instant) -> Outcome {
+    for _ in 0..1_000 {
+        machine.handle_input(&[b'x'; 16 * 1024], now);
+        assert!(machine.buffered() <= most_memory(config), "{} bytes", machine.buffered());
+        loop {
+            match machine.poll_output() {
+                Output::Write(_) => {}
+                Output::NeedInput { .. } => break,
+                Output::Closed(outcome) => return outcome,
+                Output::Routed(_) | Output::Split(_) => panic!("it is refused"),
+            }
+        }
+    }
+    panic!("it listens for ever");
+}
+
+#[test]
+fn a_refused_opening_that_turns_out_as_http2_where_requests_are_routed_one_by_one() {
+    let now = Instant::now();
+    let mut config = Config::default();
+    config.per_request = true;
+    let routes = Routes::new().route(matchers::ssh(), "ssh").on_timeout("slow");
+    let mut machine = MuxMachine::new(routes.into(), config.clone().into(), now);
+    machine.handle_input(b"PRI * HTTP/2.0\r\n\r\nSM", now);
+    let later = now + config.opening_deadline;
+    machine.handle_timeout(later);
+    let Output::Routed(handover) = machine.poll_output() else { panic!("it has waited long enough") };
+    let mut machine = handover.refuse(Reason::BackendDown, later);
+    machine.handle_input(b"\r\n\r\n", later);
+    let outcome = flood(machine, &config, later + Duration::from_millis(1));
+    assert!(matches!(outcome, Outcome::Refused(_)), "{outcome:?}");
+}
+
+#[test]
+fn a_bound_within_the_preface_where_requests_are_routed_one_by_one() {
+    let now = Instant::now();
+    for limit in [1, 5, 11] {
+        let mut config = Config::default();
+        config.per_request = true;
+        config.max_http1_head = limit;
+        let routes = Routes::new().route(matchers::http1(), "http1").otherwise("rest");
+        let mut machine = MuxMachine::new(routes.into(), config.clone().into(), now);
+        machine.handle_input(b"PRI * HTTP/2.0\r\n\r\n", now);
+        assert_eq!(
+            flood(machine, &config, now),
+            Outcome::Refused(Reason::TooLarge(Bound::Http1Head)),
+            "{limit}"
+        );
+    }
+}
+
+#[test]
+fn what_raw_matchers_were_shown_counts() {
+    let now = Instant::now();
+    let config = Config::default();
+    let judge = matchers::prefix_fn(|_| matchers::Verdict::NeedMore);
+    let routes = Routes::new().route(judge, "raw").route(matchers::grpc(), "grpc");
+    let mut machine = MuxMachine::new(routes.into(), config.clone().into(), now);
+    let pinged = Client::http2().settings(&[]).ping([0; 8]).bytes();
+    let mut unfinished = vec![0, 0x3f, 0, 0x21, 0, 0, 0, 0, 0];
+    unfinished.resize(4_000, 7);
+    machine.handle_input(&[pinged, unfinished].concat(), now);
+    let before = machine.buffered();
+    machine.handle_timeout(now + config.settings_patience);
+    assert!(machine.is_greeted());
+    assert!(machine.buffered() >= before + 4_000, "{} bytes, {before} before", machine.buffered());
 }

@@ -205,3 +205,47 @@ fn who_is_shut_down_before_delivery_is_answered() {
     let words = said(&[Term::Http2], Client::http2().settings(&[]).headers(1, GET));
     assert!(matches!(words[..], [Word::Settings(_), .., Word::GoAway { last: 1, .. }]), "{words:?}");
 }
+
+/// What a machine with this configuration does with these segments, said to it at once; then nothing more comes.
+fn told(config: Config, routes: Routes<&'static str>, segments: &[&[u8]]) -> (Option<Outcome>, Vec<u8>) {
+    let now = std::time::Instant::now();
+    let mut machine = MuxMachine::new(routes.into(), config.into(), now);
+    let mut words = Vec::new();
+    for segment in segments {
+        machine.handle_input(segment, now);
+        loop {
+            match machine.poll_output() {
+                Output::Write(reply) => reply.encode(&mut words),
+                Output::Routed(handover) => return (Some(Outcome::Routed(handover.why())), words),
+                Output::Closed(outcome) => return (Some(outcome), words),
+                Output::NeedInput { .. } | Output::Split(_) => break,
+            }
+        }
+    }
+    (None, words)
+}
+
+#[test]
+fn a_request_line_that_ends_at_the_bound_of_the_head_is_known() {
+    for (method, body) in [("GET", true), ("HEAD", false)] {
+        let line = format!("{method} /x?{} HTTP/1.1\r\n", "a".repeat(60)).into_bytes();
+        for (limit, path) in [(-1, "/x"), (0, "/x"), (1, "/x"), (0, "/y")] {
+            let seen = [true, false].map(|complete_facts| {
+                let mut config = Config::default();
+                config.complete_facts = complete_facts;
+                config.max_http1_head = line.len().saturating_add_signed(limit);
+                told(config, Routes::new().route(matchers::path(path), "x"), &[&line, b"Host: a"])
+            });
+            assert_eq!(seen[0], seen[1], "{method} {limit} {path}");
+            let (outcome, words) = &seen[0];
+            match (limit, path) {
+                (0 | 1, "/x") => assert!(matches!(outcome, Some(Outcome::Routed(_))), "{limit}: {outcome:?}"),
+                _ => {
+                    assert_eq!(*outcome, Some(Outcome::Refused(Reason::TooLarge(Bound::Http1Head))));
+                    let answered_with_body = !words.ends_with(b"\r\n\r\n");
+                    assert_eq!(answered_with_body, body || limit < 0, "{method} {limit} {path}");
+                }
+            }
+        }
+    }
+}

@@ -199,7 +199,8 @@ impl Observer {
                 Progress::NeedMore | Progress::TooLong => Fact::Unknown,
             };
         }
-        if facts.http1.is_present() && self.depth >= Depth::Line {
+        // At the bound this is the last look.
+        if facts.http1.is_present() && (self.depth >= Depth::Line || progress == Progress::TooLong) {
             keep_line(scanner, opening, self.depth, facts);
         }
         match progress {

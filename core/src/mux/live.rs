@@ -1,5 +1,6 @@
 //! The inside of an undecided connection: what has come, what is known, what is still to be said, and the clocks that run.
 
+use core::alloc::Layout;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,6 +43,11 @@ pub(super) struct Greeted {
 impl Greeted {
     fn answer(&mut self, answer: Answer) {
         self.answers.get_or_insert_with(Box::default).0.push_back(answer);
+    }
+
+    /// Bytes of memory that wait to be said.
+    fn held(&self) -> usize {
+        self.answers.as_ref().map_or(0, |answers| answers.0.capacity() * Layout::new::<Answer>().size())
     }
 }
 
@@ -146,7 +152,9 @@ impl<R> Live<R> {
     }
 
     pub(super) fn buffered(&self) -> usize {
-        self.opening.capacity() + self.facts.held() + self.observer.held()
+        let frozen = if let Frozen::Copy(bytes) = &self.frozen { bytes.len() } else { 0 };
+        let answers = self.greeted.as_ref().map_or(0, Greeted::held);
+        self.opening.capacity() + self.facts.held() + self.observer.held() + frozen + answers
     }
 
     pub(super) fn next_reply(&mut self) -> Option<Reply> {
@@ -175,7 +183,7 @@ impl<R> Live<R> {
     }
 
     pub(super) fn handle_input(&mut self, bytes: &[u8], now: Instant) {
-        if bytes.is_empty() || self.end.is_some() {
+        if self.end.is_some() {
             return;
         }
         if self.opening.is_empty() && bytes.len() < FIRST_ROOM && bytes.starts_with(PREFACE) {
@@ -346,8 +354,9 @@ impl<R> Live<R> {
 
     fn look(&mut self, depth: Depth, now: Instant) {
         self.observer.observe(&self.opening, &self.config.bounds(), depth, &mut self.facts);
-        let walks = self.facts.http2().is_present() && !self.config.per_request;
-        if walks && self.observer.depth() == Depth::Whole {
+        // Where requests are routed one by one, the walk is another machine's, unless there is only to be answered.
+        let walks = !self.config.per_request || self.refusing.is_some();
+        if walks && self.facts.http2().is_present() && self.observer.depth() == Depth::Whole {
             self.walk_frames(now);
         }
         self.enter_phase(now);
@@ -490,10 +499,11 @@ impl<R> Live<R> {
 
     /// Asks the routes, or, where they have refused already, whether the client can be answered now.
     pub(super) fn decide(&mut self, now: Instant) {
-        if !self.is_open() || self.asks_routes() != Some(true) {
+        let asks = self.asks_routes();
+        if !self.is_open() {
             return;
         }
-        if self.refusing.is_none() {
+        if asks == Some(true) && self.refusing.is_none() {
             let mut first_open = self.first_open;
             let (prefix, is_final) = self.prefix();
             let choice = self.routes.choose(&Opening::new(&self.facts, prefix, is_final), &mut first_open);

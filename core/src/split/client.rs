@@ -237,7 +237,7 @@ impl<R> Core<R> {
 
     /// Where the request in `client.fields` leads, and whether it is gRPC.
     fn route(&mut self, id: u32, ends: bool) -> (Option<usize>, bool) {
-        let request = self.facts.request_mut();
+        let mut request = self.facts.take_request();
         request.clear();
         request.on_stream(id, ends);
         for field in self.client.fields.iter() {
@@ -251,6 +251,7 @@ impl<R> Core<R> {
             }
         }
         let is_grpc = request.is_grpc();
+        self.facts.put_request(request);
         let opening = Opening::new(&self.facts, PREFACE, true);
         let why = self.outlets.choose(&self.routes, &opening);
         if let Some(observer) = &self.config.on_request {

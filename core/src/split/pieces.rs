@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::batch::COPIED_BELOW;
+
 /// A slice pins the whole buffer that it was cut from. One that is less than this fraction of it is copied, so that what is
 /// held is at most this many times what is counted.
 const PINNED_AT_MOST: usize = 4;
@@ -11,8 +13,8 @@ const PINNED_AT_MOST: usize = 4;
 /// Copies are gathered in blocks of up to this size, so that dribbled bytes do not each cost an allocation.
 const BLOCK: usize = 1024;
 
-/// Memory for copies that an empty queue keeps: most gRPC messages fit.
-const KEPT_TAIL: usize = 64;
+/// Memory for copies that an empty queue keeps: what is copied twice rather than cut out fits.
+const KEPT_TAIL: usize = COPIED_BELOW;
 
 /// Places for pieces that an empty queue keeps.
 const KEPT: usize = 16;
