@@ -65,7 +65,7 @@ read. 1 MiB comes in frames of 16 KiB and reads of 32 KiB.
 {table(head, rows)}
 
 Memory of a connection as its allocator counts it: without a request, after the first one (with its backend), with 100 that wait for their responses, and idle
-again when they have come. The adapter's own state, the sockets and the buffers of reads that nothing refers to are not in it.
+for ten seconds when they have come. The adapter's own state, the sockets and the buffers of reads that nothing refers to are not in it.
 
 {table(["requests", "new", "one request", "100 open", "each", "idle again"], memory)}
 """

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use oneport_core::split::{BackendId, Output, Side, SplitConfig, SplitMachine};
@@ -313,6 +313,13 @@ impl Port {
         if script.up >= AGAIN {
             self.give_window(self.backend.map(Side::Backend), &mut script.up);
         }
+    }
+
+    /// A while without requests.
+    pub fn rest(&mut self) {
+        self.now += Duration::from_secs(10);
+        self.machine.handle_timeout(self.now);
+        assert!(matches!(self.machine.poll_output(), Output::NeedInput { .. }), "nothing to say");
     }
 
     fn give_window(&mut self, from: Option<Side>, used: &mut usize) {

@@ -97,6 +97,7 @@ fn held() {
         port.ask(&mut script);
         let open = since();
         port.answer(&mut script);
+        port.rest();
         println!("{name} {new} {one} {open} {}", since());
     }
 }
