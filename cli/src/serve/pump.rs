@@ -108,6 +108,14 @@ enum Phase {
     Broken,
 }
 
+/// What one direction has to know of the other.
+#[derive(Clone, Copy, Debug)]
+struct Opposite {
+    has_ended: bool,
+    /// See [`Flow::writer_was_reset`]; its writer is the reader here.
+    writer_was_reset: bool,
+}
+
 /// How bytes go at present.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Way {
@@ -144,8 +152,8 @@ impl Pump {
         pipes: &Pipes,
     ) -> Poll<PumpEnd> {
         let Self { forth, back } = self;
-        let to_backend = forth.poll(cx, client, backend, pipes, back);
-        let to_client = back.poll(cx, backend, client, pipes, forth);
+        let to_backend = forth.poll(cx, client, backend, pipes, back.opposite());
+        let to_client = back.poll(cx, backend, client, pipes, forth.opposite());
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
@@ -165,6 +173,10 @@ impl Pump {
 }
 
 impl Flow {
+    fn opposite(&self) -> Opposite {
+        Opposite { has_ended: self.phase == Phase::Ended, writer_was_reset: self.writer_was_reset }
+    }
+
     /// Carries what can be carried. Ready when this direction has ended; an error when its reader broke.
     fn poll<R: Side, W: Side>(
         &mut self,
@@ -172,19 +184,18 @@ impl Flow {
         reader: &mut R,
         writer: &mut W,
         pipes: &Pipes,
-        other: &Self,
+        opposite: Opposite,
     ) -> Poll<io::Result<()>> {
-        let reader_was_reset = other.writer_was_reset;
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
-                Phase::Broken => return self.poll_forget(cx, reader, reader_was_reset),
+                Phase::Broken => return self.poll_forget(cx, reader, opposite),
                 Phase::Open | Phase::Ending => {}
             }
             match ready!(self.poll_write_pending(cx, writer)) {
                 Ok(()) if self.phase == Phase::Ending => {
                     // When both have ended, the close that follows says it, if nothing else is to be said before.
-                    if other.phase != Phase::Ended || writer.bare().is_none() {
+                    if !opposite.has_ended || writer.bare().is_none() {
                         // The other side may be gone already; its reading side will tell.
                         let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
                     }
@@ -209,7 +220,7 @@ impl Flow {
                 return Poll::Pending;
             }
             if buffer.filled().is_empty() {
-                if reader_was_reset {
+                if opposite.writer_was_reset {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 self.phase = Phase::Ending;
@@ -285,7 +296,7 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
-        reader_was_reset: bool,
+        opposite: Opposite,
     ) -> Poll<io::Result<()>> {
         // At most so many reads at a time, or an endless stream would never let the other direction run.
         for _ in 0..READS_AT_A_TIME {
@@ -293,7 +304,7 @@ impl Flow {
             let mut buffer = ReadBuf::uninit(&mut buffer);
             match Pin::new(&mut *reader).poll_read(cx, &mut buffer)? {
                 Poll::Pending => return Poll::Ready(Ok(())),
-                Poll::Ready(()) if buffer.filled().is_empty() && reader_was_reset => {
+                Poll::Ready(()) if buffer.filled().is_empty() && opposite.writer_was_reset => {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 Poll::Ready(()) if buffer.filled().is_empty() => {
