@@ -80,8 +80,9 @@ struct Flow {
     pending: Pending,
     phase: Phase,
     way: Way,
-    /// A write has run into a reset. The system says that once: to later reads of the same socket the reset looks like an end.
-    writer_was_reset: bool,
+    /// The writer is no more: reset, or its host is gone. The system says so once, here to a write: to later reads of the same
+    /// socket it looks like an end.
+    writer_broke: bool,
     carried: Carried,
 }
 
@@ -112,8 +113,8 @@ enum Phase {
 #[derive(Clone, Copy, Debug)]
 struct Opposite {
     has_ended: bool,
-    /// See [`Flow::writer_was_reset`]; its writer is the reader here.
-    writer_was_reset: bool,
+    /// See [`Flow::writer_broke`]; its writer is the reader here.
+    writer_broke: bool,
 }
 
 /// How bytes go at present.
@@ -174,7 +175,7 @@ impl Pump {
 
 impl Flow {
     fn opposite(&self) -> Opposite {
-        Opposite { has_ended: self.phase == Phase::Ended, writer_was_reset: self.writer_was_reset }
+        Opposite { has_ended: self.phase == Phase::Ended, writer_broke: self.writer_broke }
     }
 
     /// Carries what can be carried. Ready when this direction has ended; an error when its reader broke.
@@ -196,8 +197,10 @@ impl Flow {
                 Ok(()) if self.phase == Phase::Ending => {
                     // When both have ended, the close that follows says it, if nothing else is to be said before.
                     if !opposite.has_ended || writer.bare().is_none() {
-                        // The other side may be gone already; its reading side will tell.
-                        let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
+                        if let Err(error) = ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
+                            // Of what it still had to write.
+                            self.writer_broke = is_break(&error);
+                        }
                     }
                     self.phase = Phase::Ended;
                     continue;
@@ -216,11 +219,14 @@ impl Flow {
             let mut buffer = ReadBuf::uninit(&mut buffer);
             if Pin::new(&mut *reader).poll_read(cx, &mut buffer)?.is_pending() {
                 // What the writer's ledger still holds must not wait for more to come.
-                let _ = Pin::new(&mut *writer).poll_flush(cx);
+                if let Poll::Ready(Err(error)) = Pin::new(&mut *writer).poll_flush(cx) {
+                    self.break_off(&error);
+                    continue;
+                }
                 return Poll::Pending;
             }
             if buffer.filled().is_empty() {
-                if opposite.writer_was_reset {
+                if opposite.writer_broke {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 self.phase = Phase::Ending;
@@ -286,8 +292,7 @@ impl Flow {
     fn break_off(&mut self, error: &io::Error) {
         self.pending = Pending::Nothing;
         self.phase = Phase::Broken;
-        // A broken pipe is another thing: its peer had ended its side in good order before.
-        self.writer_was_reset = error.kind() == io::ErrorKind::ConnectionReset;
+        self.writer_broke = is_break(error);
     }
 
     /// Reads and forgets. Always ready: this direction has ended as far as the writer is concerned, and goes on only as long as
@@ -304,7 +309,7 @@ impl Flow {
             let mut buffer = ReadBuf::uninit(&mut buffer);
             match Pin::new(&mut *reader).poll_read(cx, &mut buffer)? {
                 Poll::Pending => return Poll::Ready(Ok(())),
-                Poll::Ready(()) if buffer.filled().is_empty() && opposite.writer_was_reset => {
+                Poll::Ready(()) if buffer.filled().is_empty() && opposite.writer_broke => {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 Poll::Ready(()) if buffer.filled().is_empty() => {
@@ -359,6 +364,12 @@ impl Flow {
     fn count(&mut self, bytes: usize) {
         self.carried.bytes += bytes as u64;
     }
+}
+
+/// Whether a write that failed has taken from the socket what its reads are to know: that there is no end in good order. A broken
+/// pipe says nothing of the kind: its peer had ended before, or was told of already.
+fn is_break(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
 }
 
 /// Moves what a pipe holds to a socket: how much, or `None` if this is not how to do it.

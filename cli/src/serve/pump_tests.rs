@@ -3,6 +3,7 @@
 use super::*;
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::task::Waker;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +68,99 @@ async fn a_reset_that_a_write_runs_into_stays_a_reset() {
         let end = timeout(Duration::from_secs(10), pump).await.expect("an end").expect("no panic");
         assert_eq!(end, PumpEnd::Cut);
         upload.abort();
+    }
+}
+
+/// Who is told of an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Call {
+    Flush,
+    Shutdown,
+    Write,
+}
+
+/// A backend whose host is gone: that is told once, and to those who read later it has ended.
+struct Vanished {
+    /// What it has said before.
+    said: &'static [u8],
+    error: io::ErrorKind,
+    is_told_by: Call,
+    is_told: bool,
+    reader: Option<Waker>,
+}
+
+impl Vanished {
+    fn tell<T>(&mut self, call: Call, good: T) -> Poll<io::Result<T>> {
+        if self.is_told || self.is_told_by != call {
+            return Poll::Ready(Ok(good));
+        }
+        self.is_told = true;
+        self.reader.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Err(self.error.into()))
+    }
+}
+
+impl Side for Vanished {
+    fn bare(&self) -> Option<&Socket> {
+        None
+    }
+}
+
+impl AsyncRead for Vanished {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.said.is_empty() && !self.is_told {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buf.put_slice(take(&mut self.said));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Vanished {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.tell(Call::Write, buf.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell(Call::Flush, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell(Call::Shutdown, ())
+    }
+}
+
+/// Half an answer must not look whole when the backend's host vanishes, even if it is a write to it that is told.
+#[tokio::test]
+async fn whatever_breaks_a_write_is_a_cut() {
+    for (error, expected) in [
+        (io::ErrorKind::TimedOut, PumpEnd::Cut),
+        (io::ErrorKind::HostUnreachable, PumpEnd::Cut),
+        (io::ErrorKind::NetworkUnreachable, PumpEnd::Cut),
+        (io::ErrorKind::ConnectionReset, PumpEnd::Cut),
+        // The backend had ended in good order.
+        (io::ErrorKind::BrokenPipe, PumpEnd::Done),
+    ] {
+        for is_told_by in [Call::Flush, Call::Shutdown, Call::Write] {
+            let (mut client, accepted) = pair().await;
+            client.write_all(b"question").await.expect("written");
+            if is_told_by == Call::Shutdown {
+                client.shutdown().await.expect("half closed");
+            }
+            accepted.readable().await.expect("something");
+            let mut accepted = Socket::Tcp(accepted);
+            let mut backend = Vanished { said: b"half", error, is_told_by, is_told: false, reader: None };
+            let (mut pump, pipes) = (Pump::default(), Pipes::new());
+            let end = poll_fn(|cx| pump.poll(cx, &mut accepted, &mut backend, &pipes));
+            let end = timeout(Duration::from_secs(5), end).await.expect("an end");
+            assert_eq!(end, expected, "{error}, told by {is_told_by:?}");
+            assert_eq!(pump.to_client().bytes, 4);
+        }
     }
 }
 
