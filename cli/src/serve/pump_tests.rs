@@ -1,9 +1,11 @@
 //! The pump between sockets.
 
 use super::*;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::task::Waker;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -62,7 +64,7 @@ async fn a_reset_that_a_write_runs_into_stays_a_reset() {
             let chunk = vec![7; 64 * 1024];
             while client.write_all(&chunk).await.is_ok() {}
         });
-        tokio::task::yield_now().await;
+        yield_now().await;
         socket2::SockRef::from(&backend).set_linger(Some(Duration::ZERO)).expect("an option");
         drop(backend);
         let end = timeout(Duration::from_secs(10), pump).await.expect("an end").expect("no panic");
@@ -187,6 +189,74 @@ async fn a_client_that_never_reads_leaves_nothing_behind() {
     drop(client);
     timeout(Duration::from_secs(10), pump).await.expect("the pump ends").expect("no panic");
     timeout(Duration::from_secs(10), echo).await.expect("the backend is told").expect("no panic");
+}
+
+/// A side that always has something to say and takes all.
+struct Endless<'t> {
+    name: char,
+    /// Who was read, in order.
+    read: &'t RefCell<String>,
+    /// Takes nothing, and its peer is not told to stop.
+    is_broken: bool,
+}
+
+impl Side for Endless<'_> {
+    fn bare(&self) -> Option<&Socket> {
+        None
+    }
+}
+
+impl AsyncRead for Endless<'_> {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.read.borrow_mut().push(self.name);
+        buf.put_slice(&[7; READ_SIZE]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(if self.is_broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(buf.len()) })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Neither direction keeps the other one, or other connections, from their turn: each turn is so long, and is asked for again.
+#[test]
+fn a_direction_that_never_runs_dry_does_not_starve_others() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for (is_broken, steps) in [(false, STEPS), (true, STEPS + 1)] {
+        let woken = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(woken.clone());
+        let read = RefCell::default();
+        let mut client = Endless { name: 'c', read: &read, is_broken: false };
+        let mut backend = Endless { name: 'b', read: &read, is_broken };
+        let (mut pump, pipes) = (Pump::default(), Pipes::new());
+        let mut turn = |expected: String| {
+            let before = woken.0.load(Ordering::Relaxed);
+            assert!(pump
+                .poll(&mut Context::from_waker(&waker), &mut client, &mut backend, &pipes)
+                .is_pending());
+            assert_eq!(read.take(), expected);
+            assert!(woken.0.load(Ordering::Relaxed) > before, "the next turn is asked for");
+        };
+        // The read in front of the write that fails is one more.
+        turn("c".repeat(steps) + &"b".repeat(STEPS));
+        turn("b".repeat(STEPS) + &"c".repeat(STEPS));
+        turn("c".repeat(STEPS) + &"b".repeat(STEPS));
+    }
 }
 
 /// A socket that may stand in the way of its bytes.
