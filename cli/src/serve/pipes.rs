@@ -70,6 +70,11 @@ impl Pipes {
         Self::at_most(usize::try_from(files / (2 * SHARE_OF_FILES)).unwrap_or(MOST).min(MOST))
     }
 
+    /// None ever: all is copied.
+    pub(super) fn none() -> Self {
+        Self::at_most(0)
+    }
+
     fn at_most(most: usize) -> Self {
         Self(Arc::new(Pool { most, state: Mutex::default() }))
     }
