@@ -1,7 +1,7 @@
 //! The pump between sockets.
 
 use super::*;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -196,7 +196,7 @@ struct Endless<'t> {
     name: char,
     /// Who was read, in order.
     read: &'t RefCell<String>,
-    /// Takes nothing, and its peer is not told to stop.
+    /// Whether it takes nothing any more.
     is_broken: bool,
 }
 
@@ -260,6 +260,7 @@ fn a_direction_that_never_runs_dry_does_not_starve_others() {
 }
 
 /// A socket that may stand in the way of its bytes.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 struct Fickle<F> {
     socket: Socket,
     is_bare: F,
@@ -295,6 +296,7 @@ impl<F: Unpin> AsyncWrite for Fickle<F> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_is_in_a_pipe_that_can_not_be_drained_is_copied() {
+    use std::cell::Cell;
     let (mut client, accepted) = pair().await;
     let (connected, mut backend) = pair().await;
     // Both are asked before a pipe is filled; the writer alone, before it is drained. The third of those questions it refuses: at a
