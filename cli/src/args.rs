@@ -105,6 +105,9 @@ pub(crate) struct Listening {
     /// How long routed connections may go on after SIGTERM or SIGINT [default: 8s]
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     pub(crate) drain: Option<Duration>,
+    /// Copy bulk instead of splicing it inside the kernel
+    #[arg(long)]
+    pub(crate) no_splice: bool,
 }
 
 /// Where connections go. Raw, since mistakes in it are reported with their place.

@@ -23,6 +23,9 @@ pub(crate) fn describe(plan: &Plan) -> String {
     });
     text.push_str(&routes(plan));
     let _ = writeln!(text, "drain\n  {}", show_duration(plan.drain));
+    if !plan.splice {
+        text.push_str("splice\n  off\n");
+    }
     let defaults = Limits::default();
     let mut changed = Vec::new();
     if plan.limits.mux.greeting != defaults.mux.greeting {

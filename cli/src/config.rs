@@ -17,7 +17,7 @@ use crate::{greeting, units};
 /// A configuration is read whole; one that is larger is some other file.
 const MAX_FILE: u64 = 1 << 20;
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "drain",
     "greeting",
     "limits",
@@ -27,6 +27,7 @@ const KEYS: [&str; 9] = [
     "per_request",
     "route",
     "server_first",
+    "splice",
 ];
 
 type Value<'i> = Spanned<DeValue<'i>>;
@@ -90,11 +91,9 @@ impl<'i> Reader<'i> {
                 }
                 "on_timeout" => draft.on_timeout = Some(self.backend(value)?),
                 "otherwise" => draft.otherwise = Some(self.backend(value)?),
-                "per_request" => {
-                    let flag = value.get_ref().as_bool();
-                    draft.per_request = flag.ok_or_else(|| self.wrong_type(value, "true or false"))?;
-                }
+                "per_request" => draft.per_request = self.flag(value)?,
                 "route" => self.routes(value, &mut draft)?,
+                "splice" => draft.splice = self.flag(value)?,
                 _ => draft.server_first = Some(self.server_first(value)?),
             }
         }
@@ -173,6 +172,10 @@ impl<'i> Reader<'i> {
             limit.set(limits, parsed);
         }
         Ok(())
+    }
+
+    fn flag(&self, value: &Value<'i>) -> Result<bool, Fault> {
+        value.get_ref().as_bool().ok_or_else(|| self.wrong_type(value, "true or false"))
     }
 
     fn backend(&self, value: &Value<'i>) -> Result<Backend, Fault> {

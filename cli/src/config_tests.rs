@@ -7,6 +7,7 @@ use super::*;
 const WHOLE: &str = r#"
 listen = ["127.0.0.1:8080", "unix:/run/oneport.sock"]
 per_request = false
+splice = false
 drain = "9s"
 otherwise = "127.0.0.1:3000"
 on_timeout = "close"
@@ -42,13 +43,14 @@ fn a_whole_file() {
     assert_eq!(
         routes,
         [
-            (r"grpc,!host:*.internal=unix:/run/a\=b\,c.sock".to_owned(), "oneport.toml:16"),
-            ("ssh=close".to_owned(), "oneport.toml:20"),
+            (r"grpc,!host:*.internal=unix:/run/a\=b\,c.sock".to_owned(), "oneport.toml:17"),
+            ("ssh=close".to_owned(), "oneport.toml:21"),
         ]
     );
     let listen: Vec<_> = draft.listen.iter().map(Address::to_string).collect();
     assert_eq!(listen, ["127.0.0.1:8080", "unix:/run/oneport.sock"]);
     assert_eq!(draft.drain.as_secs(), 9);
+    assert!(!draft.splice && Draft::default().splice);
     assert_eq!(draft.otherwise.map(|b| b.to_string()).as_deref(), Some("127.0.0.1:3000"));
     assert_eq!(draft.on_timeout, Some(Backend::Close));
     assert_eq!(
@@ -79,6 +81,7 @@ fn each_mistake_is_named_with_line_column_and_word() {
         ("drain = \"8\"".to_owned(), "1:9", "has no unit"),
         ("drain = \"8s\"\ndrain = \"9s\"".to_owned(), "2:1", "duplicate key"),
         ("per_request = \"no\"".to_owned(), "1:15", "true or false"),
+        ("splice = 0".to_owned(), "1:10", "true or false"),
         ("[limits]\nsilent-deadline = \"1s\"".to_owned(), "2:1", "did you mean `silent_deadline`?"),
         ("[limits]\nsilent_deadline = 5".to_owned(), "2:19", "`5` has no unit"),
         ("[limits]\nmax_frames = -1".to_owned(), "2:14", "no whole number"),

@@ -29,6 +29,7 @@ use crate::outcome::Ended;
 use crate::table::Plan;
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
+use pipes::Pipes;
 pub(crate) use signals::StopSignals;
 use socket::{AnyListener, Socket};
 
@@ -71,7 +72,8 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
-    let carrier = Carrier::new(plan.limits.delivery_deadline, is_cut, logger.clone(), alive);
+    let pipes = if plan.splice { Pipes::new() } else { Pipes::none() };
+    let carrier = Carrier::new(plan.limits.delivery_deadline, pipes, is_cut, logger.clone(), alive);
     let mut files = Vec::new();
     let mut handles: Vec<Handle<Socket>> = Vec::new();
     let mut serving = Vec::new();

@@ -28,6 +28,7 @@ pub(crate) struct Draft {
     pub(crate) limits: Limits,
     pub(crate) drain: Duration,
     pub(crate) per_request: bool,
+    pub(crate) splice: bool,
 }
 
 impl Default for Draft {
@@ -41,6 +42,7 @@ impl Default for Draft {
             limits: Limits::default(),
             drain: DEFAULT_DRAIN,
             per_request: false,
+            splice: true,
         }
     }
 }
@@ -98,6 +100,8 @@ pub(crate) struct Plan {
     pub(crate) drain: Duration,
     /// Whether the requests of HTTP/2 connections are routed one by one.
     pub(crate) per_request: bool,
+    /// Whether bulk may go through pipes inside the kernel.
+    pub(crate) splice: bool,
     /// To be said once, before serving.
     pub(crate) warnings: Vec<String>,
 }
@@ -141,6 +145,7 @@ impl Draft {
                 draft.listen = listening.listen.iter().map(parse).collect::<Result<_, _>>()?;
             }
             draft.drain = listening.drain.unwrap_or(draft.drain);
+            draft.splice &= !listening.no_splice;
         }
         Ok(draft)
     }
@@ -168,6 +173,7 @@ impl Draft {
             limits: self.limits,
             drain: self.drain,
             per_request: self.per_request,
+            splice: self.splice,
             warnings,
         })
     }

@@ -123,6 +123,17 @@ fn without_files_for_pipes_bulk_is_copied() {
     assert!(spliced.is_some_and(|carried| carried[2] > 8 * MIB), "{spliced:?}");
 }
 
+#[test]
+fn with_no_splice_all_is_copied() {
+    let (serve, listener) = serve(&["--no-splice"]);
+    let ends = connect(&serve, &listener);
+    let before = ends_of_pipes(&serve);
+    download(&ends, 6, 16 * MIB);
+    assert_eq!(ends_of_pipes(&serve), before);
+    drop(ends);
+    assert_eq!(serve.closed().1[1..], [16 * MIB, 0]);
+}
+
 /// So few files that no pipe is even tried.
 #[test]
 fn a_process_with_few_files_has_no_pipes() {

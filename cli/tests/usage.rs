@@ -160,8 +160,12 @@ fn a_sound_table_is_printed_and_its_warnings_are_said() {
     ] {
         assert!(text.contains(part), "`{part}` is not in\n{text}");
     }
+    assert!(!text.contains("splice"), "{text}");
     assert!(said.contains("oneport: warning: ") && said.contains("looks at what differs"), "{said}");
     assert!(said.contains("K_SERVICE is set"), "{said}");
+    let output = run(&["check", "--config", file.name(), "--no-splice"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("splice\n  off\n"), "{text}");
     // What the command line says comes before what the file says.
     let output = run(&["check", "--config", file.name(), "--listen", "c:3", "--settings-patience", "9ms"]);
     let text = String::from_utf8(output.stdout).unwrap();

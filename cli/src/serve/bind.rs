@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::net::{lookup_host, TcpListener, UnixListener, UnixStream};
 
-use super::socket::{tune, AnyListener};
+use super::socket::{keep_alive, AnyListener};
 use crate::address::Address;
 use crate::errors::Error;
 use crate::table::Listen;
@@ -146,12 +146,13 @@ fn bind_tcp(address: SocketAddr, is_v6_only: bool, bound: &[Bound]) -> io::Resul
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // Before it listens: clients that wait for a restart may be connected from then on, before another line of this is run.
+    keep_alive(&socket);
     // With SO_REUSEADDR it may be `listen` that finds another listener.
     socket
         .bind(&address.into())
         .and_then(|()| socket.listen(BACKLOG))
         .map_err(|error| name_holder(error, &Address::Ip(address), bound))?;
-    tune(&socket);
     let listener = TcpListener::from_std(socket.into())?;
     let address = Address::Ip(listener.local_addr()?);
     Ok(Bound { file: None, listener: AnyListener::Tcp(listener), address })

@@ -36,11 +36,12 @@ pub(super) struct Carrier {
 impl Carrier {
     pub(super) fn new(
         deadline: Duration,
+        pipes: Pipes,
         cut: watch::Receiver<bool>,
         logger: Logger,
         alive: mpsc::Sender<()>,
     ) -> Self {
-        Self { deadline, cut, logger, pipes: Pipes::new(), _alive: alive }
+        Self { deadline, cut, logger, pipes, _alive: alive }
     }
 
     /// Ready when the drain is over. Cancel-safe.

@@ -11,6 +11,10 @@ impl Pipes {
         Self
     }
 
+    pub(super) const fn none() -> Self {
+        Self
+    }
+
     pub(super) const fn take(&self) -> Option<Pipe> {
         None
     }

@@ -70,6 +70,11 @@ impl Pipes {
         Self::at_most(usize::try_from(files / (2 * SHARE_OF_FILES)).unwrap_or(MOST).min(MOST))
     }
 
+    /// None ever: all is copied.
+    pub(super) fn none() -> Self {
+        Self::at_most(0)
+    }
+
     fn at_most(most: usize) -> Self {
         Self(Arc::new(Pool { most, state: Mutex::default() }))
     }
@@ -136,8 +141,12 @@ impl From<Errno> for Unmoved {
     fn from(error: Errno) -> Self {
         match error {
             Errno::AGAIN => Self::NotNow,
-            // The last two: a filter of system calls (containers), and a kernel without the memory for it.
-            Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::NOMEM => Self::Unsupported,
+            // Things that are not spliced, or a kernel that can not.
+            Errno::INVAL | Errno::NOSYS => Self::Unsupported,
+            // A filter of system calls (containers), which may answer what it likes. If it is of the socket, a copy is told so, too.
+            Errno::ACCESS | Errno::OPNOTSUPP | Errno::PERM => Self::Unsupported,
+            // A kernel without the memory for it.
+            Errno::NOMEM => Self::Unsupported,
             error => Self::Broken(error.into()),
         }
     }
@@ -294,6 +303,17 @@ mod tests {
         assert!(matches!(pipe.fill(&socket), Err(Unmoved::NotNow)));
         drop(peer);
         assert!(matches!(pipe.fill(&socket), Err(Unmoved::NotNow)));
+    }
+
+    /// A filter of system calls must not cut a connection that is sound.
+    #[test]
+    fn what_filters_answer_is_no_break() {
+        for errno in [Errno::ACCESS, Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::PERM] {
+            assert!(matches!(Unmoved::from(errno), Unmoved::Unsupported), "{errno}");
+        }
+        for errno in [Errno::CONNRESET, Errno::HOSTUNREACH, Errno::PIPE, Errno::TIMEDOUT] {
+            assert!(matches!(Unmoved::from(errno), Unmoved::Broken(_)), "{errno}");
+        }
     }
 
     /// A file that is appended to: the system does not splice to it, as it may not to other things.

@@ -7,13 +7,15 @@
 //! Bulk goes through a pipe inside the kernel ([`Pipes`]) while nothing is owed to either side; everything else is copied, and so is
 //! bulk when the pipe is refused.
 
+use std::future::Future as _;
 use std::io;
 use std::mem::{take, MaybeUninit};
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
 
 use oneport::tokio::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::yield_now;
 
 use super::pipes::{Pipe, Pipes, Unmoved};
 use super::socket::Socket;
@@ -27,8 +29,9 @@ const READ_SIZE: usize = 64 * 1024;
 /// costs up to half as much again as copying.
 const WORTH: usize = 32 * 1024;
 
-/// Reads of a direction whose writer is gone before the other direction gets its turn.
-const READS_AT_A_TIME: usize = 16;
+/// Steps of one direction before others get their turn: 2 MiB through a pipe, 512 KiB copied. tokio's own budget would let the first
+/// direction have 16 MiB, and leave nothing to the second.
+const STEPS: usize = 8;
 
 /// How a pair of connections ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +74,8 @@ pub(super) struct Carried {
 pub(super) struct Pump {
     forth: Flow,
     back: Flow,
+    /// Whose turn it is to go first.
+    is_back_first: bool,
 }
 
 /// One direction.
@@ -80,8 +85,9 @@ struct Flow {
     pending: Pending,
     phase: Phase,
     way: Way,
-    /// A write has run into a reset. The system says that once: to later reads of the same socket the reset looks like an end.
-    writer_was_reset: bool,
+    /// The writer is no more: reset, or its host is gone. The system says so once, here to a write: to later reads of the same
+    /// socket it looks like an end.
+    writer_broke: bool,
     carried: Carried,
 }
 
@@ -106,6 +112,14 @@ enum Phase {
     Ended,
     /// The writer takes nothing any more: what still comes is forgotten.
     Broken,
+}
+
+/// What one direction has to know of the other.
+#[derive(Clone, Copy, Debug)]
+struct Opposite {
+    has_ended: bool,
+    /// See [`Flow::writer_broke`]; its writer is the reader here.
+    writer_broke: bool,
 }
 
 /// How bytes go at present.
@@ -143,9 +157,17 @@ impl Pump {
         backend: &mut B,
         pipes: &Pipes,
     ) -> Poll<PumpEnd> {
-        let Self { forth, back } = self;
-        let to_backend = forth.poll(cx, client, backend, pipes, back);
-        let to_client = back.poll(cx, backend, client, pipes, forth);
+        let Self { forth, back, is_back_first } = self;
+        // What tokio's budget leaves to the second is not always the same one's.
+        let (to_backend, to_client);
+        if *is_back_first {
+            to_client = back.poll(cx, backend, client, pipes, forth.opposite());
+            to_backend = forth.poll(cx, client, backend, pipes, back.opposite());
+        } else {
+            to_backend = forth.poll(cx, client, backend, pipes, back.opposite());
+            to_client = back.poll(cx, backend, client, pipes, forth.opposite());
+        }
+        *is_back_first = !*is_back_first;
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
@@ -165,6 +187,10 @@ impl Pump {
 }
 
 impl Flow {
+    fn opposite(&self) -> Opposite {
+        Opposite { has_ended: self.phase == Phase::Ended, writer_broke: self.writer_broke }
+    }
+
     /// Carries what can be carried. Ready when this direction has ended; an error when its reader broke.
     fn poll<R: Side, W: Side>(
         &mut self,
@@ -172,21 +198,23 @@ impl Flow {
         reader: &mut R,
         writer: &mut W,
         pipes: &Pipes,
-        other: &Self,
+        opposite: Opposite,
     ) -> Poll<io::Result<()>> {
-        let reader_was_reset = other.writer_was_reset;
+        let mut steps = 0..STEPS;
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
-                Phase::Broken => return self.poll_forget(cx, reader, reader_was_reset),
+                Phase::Broken => return self.poll_forget(cx, reader, opposite),
                 Phase::Open | Phase::Ending => {}
             }
             match ready!(self.poll_write_pending(cx, writer)) {
                 Ok(()) if self.phase == Phase::Ending => {
                     // When both have ended, the close that follows says it, if nothing else is to be said before.
-                    if other.phase != Phase::Ended || writer.bare().is_none() {
-                        // The other side may be gone already; its reading side will tell.
-                        let _ = ready!(Pin::new(&mut *writer).poll_shutdown(cx));
+                    if !opposite.has_ended || writer.bare().is_none() {
+                        if let Err(error) = ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
+                            // Of what it still had to write.
+                            self.writer_broke = is_break(&error);
+                        }
                     }
                     self.phase = Phase::Ended;
                     continue;
@@ -198,6 +226,11 @@ impl Flow {
                 }
                 Err(Stuck::Lost(error)) => return Poll::Ready(Err(error)),
             }
+            // Here nothing is pending: no pipe is held until the next turn.
+            if steps.next().is_none() {
+                come_back(cx);
+                return Poll::Pending;
+            }
             if self.way == Way::Splice && ready!(self.poll_fill(cx, reader, writer, pipes))? {
                 continue;
             }
@@ -205,11 +238,14 @@ impl Flow {
             let mut buffer = ReadBuf::uninit(&mut buffer);
             if Pin::new(&mut *reader).poll_read(cx, &mut buffer)?.is_pending() {
                 // What the writer's ledger still holds must not wait for more to come.
-                let _ = Pin::new(&mut *writer).poll_flush(cx);
+                if let Poll::Ready(Err(error)) = Pin::new(&mut *writer).poll_flush(cx) {
+                    self.break_off(&error);
+                    continue;
+                }
                 return Poll::Pending;
             }
             if buffer.filled().is_empty() {
-                if reader_was_reset {
+                if opposite.writer_broke {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 self.phase = Phase::Ending;
@@ -275,8 +311,7 @@ impl Flow {
     fn break_off(&mut self, error: &io::Error) {
         self.pending = Pending::Nothing;
         self.phase = Phase::Broken;
-        // A broken pipe is another thing: its peer had ended its side in good order before.
-        self.writer_was_reset = error.kind() == io::ErrorKind::ConnectionReset;
+        self.writer_broke = is_break(error);
     }
 
     /// Reads and forgets. Always ready: this direction has ended as far as the writer is concerned, and goes on only as long as
@@ -285,15 +320,14 @@ impl Flow {
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
-        reader_was_reset: bool,
+        opposite: Opposite,
     ) -> Poll<io::Result<()>> {
-        // At most so many reads at a time, or an endless stream would never let the other direction run.
-        for _ in 0..READS_AT_A_TIME {
+        for _ in 0..STEPS {
             let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
             let mut buffer = ReadBuf::uninit(&mut buffer);
             match Pin::new(&mut *reader).poll_read(cx, &mut buffer)? {
                 Poll::Pending => return Poll::Ready(Ok(())),
-                Poll::Ready(()) if buffer.filled().is_empty() && reader_was_reset => {
+                Poll::Ready(()) if buffer.filled().is_empty() && opposite.writer_broke => {
                     return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
                 }
                 Poll::Ready(()) if buffer.filled().is_empty() => {
@@ -303,7 +337,7 @@ impl Flow {
                 Poll::Ready(()) => {}
             }
         }
-        cx.waker().wake_by_ref();
+        come_back(cx);
         Poll::Ready(Ok(()))
     }
 
@@ -348,6 +382,18 @@ impl Flow {
     fn count(&mut self, bytes: usize) {
         self.carried.bytes += bytes as u64;
     }
+}
+
+/// Has this task polled again, behind all others that can run. To wake it would not do: then the runtime asks the system only every
+/// 61st time whether there is something to do for others.
+fn come_back(cx: &mut Context<'_>) {
+    let _ = pin!(yield_now()).poll(cx);
+}
+
+/// Whether a write that failed has taken from the socket what its reads are to know: that there is no end in good order. A broken
+/// pipe says nothing of the kind: its peer had ended before, or was told of already.
+fn is_break(error: &io::Error) -> bool {
+    error.kind() != io::ErrorKind::BrokenPipe
 }
 
 /// Moves what a pipe holds to a socket: how much, or `None` if this is not how to do it.

@@ -1,8 +1,11 @@
 //! The pump between sockets.
 
 use super::*;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -61,12 +64,105 @@ async fn a_reset_that_a_write_runs_into_stays_a_reset() {
             let chunk = vec![7; 64 * 1024];
             while client.write_all(&chunk).await.is_ok() {}
         });
-        tokio::task::yield_now().await;
+        yield_now().await;
         socket2::SockRef::from(&backend).set_linger(Some(Duration::ZERO)).expect("an option");
         drop(backend);
         let end = timeout(Duration::from_secs(10), pump).await.expect("an end").expect("no panic");
         assert_eq!(end, PumpEnd::Cut);
         upload.abort();
+    }
+}
+
+/// Who is told of an error.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Call {
+    Flush,
+    Shutdown,
+    Write,
+}
+
+/// A backend whose host is gone: that is told once, and to those who read later it has ended.
+struct Vanished {
+    /// What it has said before.
+    said: &'static [u8],
+    error: io::ErrorKind,
+    is_told_by: Call,
+    is_told: bool,
+    reader: Option<Waker>,
+}
+
+impl Vanished {
+    fn tell<T>(&mut self, call: Call, good: T) -> Poll<io::Result<T>> {
+        if self.is_told || self.is_told_by != call {
+            return Poll::Ready(Ok(good));
+        }
+        self.is_told = true;
+        self.reader.take().into_iter().for_each(Waker::wake);
+        Poll::Ready(Err(self.error.into()))
+    }
+}
+
+impl Side for Vanished {
+    fn bare(&self) -> Option<&Socket> {
+        None
+    }
+}
+
+impl AsyncRead for Vanished {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.said.is_empty() && !self.is_told {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        buf.put_slice(take(&mut self.said));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Vanished {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.tell(Call::Write, buf.len())
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell(Call::Flush, ())
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tell(Call::Shutdown, ())
+    }
+}
+
+/// Half an answer must not look whole when the backend's host vanishes, even if it is a write to it that is told.
+#[tokio::test]
+async fn whatever_breaks_a_write_is_a_cut() {
+    for (error, expected) in [
+        (io::ErrorKind::TimedOut, PumpEnd::Cut),
+        (io::ErrorKind::HostUnreachable, PumpEnd::Cut),
+        (io::ErrorKind::NetworkUnreachable, PumpEnd::Cut),
+        (io::ErrorKind::ConnectionReset, PumpEnd::Cut),
+        // The backend had ended in good order.
+        (io::ErrorKind::BrokenPipe, PumpEnd::Done),
+    ] {
+        for is_told_by in [Call::Flush, Call::Shutdown, Call::Write] {
+            let (mut client, accepted) = pair().await;
+            client.write_all(b"question").await.expect("written");
+            if is_told_by == Call::Shutdown {
+                client.shutdown().await.expect("half closed");
+            }
+            accepted.readable().await.expect("something");
+            let mut accepted = Socket::Tcp(accepted);
+            let mut backend = Vanished { said: b"half", error, is_told_by, is_told: false, reader: None };
+            let (mut pump, pipes) = (Pump::default(), Pipes::new());
+            let end = poll_fn(|cx| pump.poll(cx, &mut accepted, &mut backend, &pipes));
+            let end = timeout(Duration::from_secs(5), end).await.expect("an end");
+            assert_eq!(end, expected, "{error}, told by {is_told_by:?}");
+            assert_eq!(pump.to_client().bytes, 4);
+        }
     }
 }
 
@@ -95,26 +191,94 @@ async fn a_client_that_never_reads_leaves_nothing_behind() {
     timeout(Duration::from_secs(10), echo).await.expect("the backend is told").expect("no panic");
 }
 
-/// A side that stands in the way of its bytes again, when it has been asked a few times whether it does.
-struct Fickle {
-    socket: Socket,
-    asked: Cell<usize>,
+/// A side that always has something to say and takes all.
+struct Endless<'t> {
+    name: char,
+    /// Who was read, in order.
+    read: &'t RefCell<String>,
+    /// Whether it takes nothing any more.
+    is_broken: bool,
 }
 
-impl Side for Fickle {
+impl Side for Endless<'_> {
     fn bare(&self) -> Option<&Socket> {
-        self.asked.set(self.asked.get() + 1);
-        (self.asked.get() < 12).then_some(&self.socket)
+        None
     }
 }
 
-impl AsyncRead for Fickle {
+impl AsyncRead for Endless<'_> {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.read.borrow_mut().push(self.name);
+        buf.put_slice(&[7; READ_SIZE]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(if self.is_broken { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(buf.len()) })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Neither direction keeps the other one, or other connections, from their turn: each turn is so long, and is asked for again.
+#[test]
+fn a_direction_that_never_runs_dry_does_not_starve_others() {
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    for (is_broken, steps) in [(false, STEPS), (true, STEPS + 1)] {
+        let woken = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(woken.clone());
+        let read = RefCell::default();
+        let mut client = Endless { name: 'c', read: &read, is_broken: false };
+        let mut backend = Endless { name: 'b', read: &read, is_broken };
+        let (mut pump, pipes) = (Pump::default(), Pipes::new());
+        let mut turn = |expected: String| {
+            let before = woken.0.load(Ordering::Relaxed);
+            assert!(pump
+                .poll(&mut Context::from_waker(&waker), &mut client, &mut backend, &pipes)
+                .is_pending());
+            assert_eq!(read.take(), expected);
+            assert!(woken.0.load(Ordering::Relaxed) > before, "the next turn is asked for");
+        };
+        // The read in front of the write that fails is one more.
+        turn("c".repeat(steps) + &"b".repeat(STEPS));
+        turn("b".repeat(STEPS) + &"c".repeat(STEPS));
+        turn("c".repeat(STEPS) + &"b".repeat(STEPS));
+    }
+}
+
+/// A socket that may stand in the way of its bytes.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+struct Fickle<F> {
+    socket: Socket,
+    is_bare: F,
+}
+
+impl<F: Fn() -> bool + Unpin> Side for Fickle<F> {
+    fn bare(&self) -> Option<&Socket> {
+        (self.is_bare)().then_some(&self.socket)
+    }
+}
+
+impl<F: Unpin> AsyncRead for Fickle<F> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Fickle {
+impl<F: Unpin> AsyncWrite for Fickle<F> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().socket).poll_write(cx, buf)
     }
@@ -132,10 +296,29 @@ impl AsyncWrite for Fickle {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_is_in_a_pipe_that_can_not_be_drained_is_copied() {
+    use std::cell::Cell;
     let (mut client, accepted) = pair().await;
     let (connected, mut backend) = pair().await;
-    let mut accepted = Socket::Tcp(accepted);
-    let mut connected = Fickle { socket: Socket::Tcp(connected), asked: Cell::new(0) };
+    // Both are asked before a pipe is filled; the writer alone, before it is drained. The third of those questions it refuses: at a
+    // refusal to fill, that step is copied, and splicing goes on.
+    let (is_fill, drains) = (Cell::new(false), Cell::new(0));
+    let mut accepted = Fickle {
+        socket: Socket::Tcp(accepted),
+        is_bare: || {
+            is_fill.set(true);
+            true
+        },
+    };
+    let mut connected = Fickle {
+        socket: Socket::Tcp(connected),
+        is_bare: || {
+            if is_fill.take() {
+                return true;
+            }
+            drains.set(drains.get() + 1);
+            drains.get() < 3
+        },
+    };
     let expected: Vec<u8> = (0..32_u32 << 20).map(|i| (i / 251) as u8 ^ (i >> 16) as u8).collect();
     let sent = expected.clone();
     let sender = tokio::spawn(async move {
@@ -153,7 +336,7 @@ async fn what_is_in_a_pipe_that_can_not_be_drained_is_copied() {
     assert_eq!(timeout(Duration::from_secs(60), end).await.expect("an end"), PumpEnd::Done);
     assert!(receiver.await.expect("no panic") == expected, "other bytes than were sent");
     drop(sender.await.expect("no panic"));
-    assert_eq!(pump.forth.way, Way::OnlyCopy, "it was in the middle of bulk");
+    assert_eq!((pump.forth.way, drains.get()), (Way::OnlyCopy, 3), "it was in the middle of bulk");
     let carried = pump.to_backend();
     assert_eq!(carried.bytes, expected.len() as u64);
     assert!(carried.spliced > 0, "{carried:?}");

@@ -15,10 +15,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 /// How long a peer may be silent before it is probed. Shorter than the timeouts of common NAT gateways and load balancers.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// Sets the options that every connection of this program is to have. A listener passes them on to what it accepts: on Linux, all
-/// of them.
-pub(super) fn tune(socket: &RawSocket) {
-    let _ = socket.set_tcp_nodelay(true);
+/// Has a peer that is gone found by probes. On Linux a listener passes this on to what it accepts. Best effort: a socket that refuses
+/// it works without.
+pub(super) fn keep_alive(socket: &RawSocket) {
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
@@ -29,11 +28,11 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    /// What every connection of this program wants: no Nagle, and probes that find a peer that is gone. Best effort: a socket that
-    /// refuses options works without.
+    /// What a connection to a backend wants: no Nagle, and [`keep_alive`]. One that was accepted has the first by the mux.
     pub(super) fn tune(&self) {
         if let Self::Tcp(stream) = self {
-            tune(&SockRef::from(stream));
+            let _ = stream.set_nodelay(true);
+            keep_alive(&SockRef::from(stream));
         }
     }
 

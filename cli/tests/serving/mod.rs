@@ -36,6 +36,32 @@ impl Serve {
         Self::spawn(shell, &["--route", &format!("any={backend}")])
     }
 
+    /// A process that may use one processor of those that this one may use.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn start_on_one_processor(backend: SocketAddr, options: &[&str]) -> Self {
+        use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
+        let pinned = || {
+            // A process inherits this from the thread that starts it.
+            let all = sched_getaffinity(None).expect("the processors of this thread");
+            let first = (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).expect("at least one");
+            let mut one = CpuSet::new();
+            one.set(first);
+            sched_setaffinity(None, &one).expect("a thread may give up processors");
+            Self::start(backend, options)
+        };
+        thread::scope(|scope| scope.spawn(pinned).join().expect("it starts"))
+    }
+
+    /// The names of its threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let folder =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process of Linux");
+        folder
+            .filter_map(|entry| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok())
+            .map(|name| name.trim_end().to_owned())
+            .collect()
+    }
+
     fn spawn(mut program: Command, options: &[&str]) -> Self {
         let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
