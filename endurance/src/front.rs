@@ -83,23 +83,25 @@ impl Front {
         }
     }
 
-    /// Waits until every connection has its event and the process has no more files open than when it was idle.
+    /// Waits until every connection has its event and the process has no more files open than when it was idle, but for the pipes that it may keep.
     pub(crate) async fn settle(&self, patience: Duration) -> Result<Duration, String> {
         let started = Instant::now();
         loop {
             let waiting = self.books.waiting();
             let Some(usage) = self.process.usage() else { return Err("the process has gone".to_owned()) };
-            if waiting == 0 && usage.files <= self.idle.files {
+            if waiting == 0 && usage.is_back_to(&self.idle) {
                 return Ok(started.elapsed());
             }
             if started.elapsed() > patience {
                 return Err(format!(
-                    "{waiting} connections without an outcome {:?}; {} files open, {} of them sockets, and {} ({}) when idle; the last it said: {}",
+                    "{waiting} connections without an outcome {:?}; {} files open, of them {} sockets and {} of pipes, and {} ({}, {}) when idle; the last it said: {}",
                     self.books.who_waits(),
                     usage.files,
                     usage.sockets,
+                    usage.pipes,
                     self.idle.files,
                     self.idle.sockets,
+                    self.idle.pipes,
                     self.process.tail().last().cloned().unwrap_or_default(),
                 ));
             }

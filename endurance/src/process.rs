@@ -33,8 +33,21 @@ pub(crate) struct Usage {
     pub(crate) files: usize,
     /// Those of them that are sockets.
     pub(crate) sockets: usize,
+    /// Those of them that are ends of pipes; a pipe has two.
+    pub(crate) pipes: usize,
     /// Processor time so far.
     pub(crate) cpu: Duration,
+}
+
+/// The command keeps up to 8 empty pipes for the next connection that needs one (`MOST_KEPT` in `cli/src/serve/pipes.rs`): two files
+/// each, which no connection has left behind.
+const KEPT_PIPES: usize = 2 * 8;
+
+impl Usage {
+    /// Whether it has no more open than when it was idle, but for the pipes that it may keep.
+    pub(crate) const fn is_back_to(&self, idle: &Self) -> bool {
+        self.files - self.pipes <= idle.files - idle.pipes && self.pipes <= idle.pipes + KEPT_PIPES
+    }
 }
 
 #[derive(Debug)]
@@ -128,13 +141,15 @@ impl Process {
         let rss = rss.trim().trim_end_matches(" kB").parse().ok()?;
         let links = std::fs::read_dir(folder.join("fd")).ok()?;
         let links: Vec<_> = links.flatten().map(|entry| std::fs::read_link(entry.path())).collect();
-        let sockets = links.iter().flatten().filter(|link| link.to_string_lossy().starts_with("socket:"));
+        let of =
+            |kind| links.iter().flatten().filter(|link| link.to_string_lossy().starts_with(kind)).count();
+        let (sockets, pipes) = (of("socket:"), of("pipe:"));
         let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
         // Behind the name, which is in parentheses: utime and stime are the 12th and 13th, in hundredths of a second.
         let mut times = stat.rsplit(')').next()?.split_whitespace().skip(11);
         let mut ticks = || times.next()?.parse::<u64>().ok();
         let cpu = Duration::from_millis(10 * (ticks()? + ticks()?));
-        Some(Usage { rss, files: links.len(), sockets: sockets.count(), cpu })
+        Some(Usage { rss, files: links.len(), sockets, pipes, cpu })
     }
 
     /// The share of one processor that it uses during this time.
