@@ -133,6 +133,7 @@ pub(crate) struct Counts {
 #[derive(Debug, Default)]
 struct Inner {
     clients: BTreeMap<&'static str, (u64, u64)>,
+    broken: u64,
     failures: Vec<String>,
 }
 
@@ -195,6 +196,19 @@ impl Counts {
         }
     }
 
+    /// A client panicked, and took with it those that were to follow.
+    fn broke(&self, what: &str) {
+        eprintln!("  FAILED a client broke: {what}");
+        let mut inner = self.lock();
+        inner.broken += 1;
+        inner.failures.push(format!("a client broke: {what}"));
+    }
+
+    /// Clients that panicked.
+    pub(crate) fn all_broken(&self) -> u64 {
+        self.lock().broken
+    }
+
     /// By client: how many, and how many of them failed.
     pub(crate) fn clients(&self) -> BTreeMap<&'static str, (u64, u64)> {
         self.lock().clients.clone()
@@ -226,7 +240,11 @@ pub(crate) async fn drive(fronts: Vec<Arc<Front>>, counts: Arc<Counts>, seed: u6
             });
         }
     }
-    while workers.join_next().await.is_some() {}
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            counts.broke(&error.to_string());
+        }
+    }
 }
 
 /// Kills and restarts the backends that may be, until it is told to stop.

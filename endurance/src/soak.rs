@@ -51,7 +51,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, checks: &mut Checks) -> Result<
     let samples = sample(&fronts, time, &counts).await;
     stop.store(true, Ordering::Relaxed);
     let restarts = upsetting.await.unwrap_or_default();
-    let _ = driving.await;
+    driving.await.map_err(|error| format!("the load broke: {error}"))?;
 
     exactness(checks, &counts, restarts);
     for (front, samples) in fronts.iter().zip(&samples) {
@@ -154,6 +154,7 @@ async fn sample(fronts: &[Arc<Front>], time: Duration, counts: &Counts) -> Vec<V
 fn exactness(checks: &mut Checks, counts: &Counts, restarts: u64) {
     let clients = counts.clients();
     let (done, failed) = clients.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let failed = failed + counts.all_broken();
     let failures = counts.failures();
     checks.check(
         "every client heard exactly what it had to hear",
