@@ -18,7 +18,7 @@ use crate::process::{Process, Setup, Usage};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a front routes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Mode {
     Connection,
     PerRequest,

@@ -132,7 +132,7 @@ pub(crate) struct Counts {
 
 #[derive(Debug, Default)]
 struct Inner {
-    clients: BTreeMap<&'static str, (u64, u64)>,
+    clients: BTreeMap<(Mode, &'static str), (u64, u64)>,
     broken: u64,
     failures: Vec<String>,
 }
@@ -185,7 +185,7 @@ impl Counts {
     fn ended(&self, name: &'static str, mode: Mode, result: Result<(), String>) {
         const MOST: usize = 40;
         let mut inner = self.lock();
-        let (done, failed) = inner.clients.entry(name).or_default();
+        let (done, failed) = inner.clients.entry((mode, name)).or_default();
         *done += 1;
         if let Err(error) = result {
             *failed += 1;
@@ -209,8 +209,8 @@ impl Counts {
         self.lock().broken
     }
 
-    /// By client: how many, and how many of them failed.
-    pub(crate) fn clients(&self) -> BTreeMap<&'static str, (u64, u64)> {
+    /// By front and client: how many, and how many of them failed.
+    pub(crate) fn clients(&self) -> BTreeMap<(Mode, &'static str), (u64, u64)> {
         self.lock().clients.clone()
     }
 

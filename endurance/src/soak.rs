@@ -171,13 +171,15 @@ fn exactness(checks: &mut Checks, counts: &Counts, restarts: u64) {
         restarts > 0 && counts.all_cut() > 0,
         format!("{restarts} restarts"),
     );
-    let kinds = crate::clients::SWIFT.iter().chain(crate::clients::SLOW);
-    let missing: Vec<_> = kinds.map(|kind| kind.name).filter(|name| !clients.contains_key(name)).collect();
-    checks.check(
-        "every kind of client came",
-        missing.is_empty(),
-        format!("{} kinds, missing {missing:?}", clients.len()),
-    );
+    for mode in MODES {
+        let kinds = crate::clients::SWIFT.iter().chain(crate::clients::SLOW).map(|kind| kind.name);
+        let (came, missing): (Vec<_>, Vec<_>) = kinds.partition(|name| clients.contains_key(&(mode, *name)));
+        checks.check(
+            format!("{mode}: every kind of client came"),
+            missing.is_empty(),
+            format!("{} kinds, missing {missing:?}", came.len()),
+        );
+    }
 }
 
 fn memory(checks: &mut Checks, front: &Front, samples: &[Sample], time: Duration) {
