@@ -123,7 +123,7 @@ pub(crate) fn options(world: &World, mode: Mode) -> Vec<String> {
 pub(crate) struct Counts {
     answered: AtomicU64,
     cut: AtomicU64,
-    /// Requests of HTTP/2 to the front of requests.
+    /// Requests of HTTP/2 to the front of requests, without those that are made by hand.
     asked: AtomicU64,
     /// Those of them that had a whole answer.
     heard: AtomicU64,
@@ -152,10 +152,10 @@ impl Counts {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests of HTTP/2 were sent.
-    pub(crate) fn asked(&self, mode: Mode, count: u64) {
+    /// A request of HTTP/2 is sent.
+    pub(crate) fn asked(&self, mode: Mode) {
         if mode == Mode::PerRequest {
-            self.asked.fetch_add(count, Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
         }
     }
 

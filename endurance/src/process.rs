@@ -14,6 +14,7 @@ use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
 
 use crate::books::{Books, End};
+use crate::clients::bytes::BY_HAND;
 
 /// What is asked of the system for a process.
 #[derive(Clone, Debug, Default)]
@@ -204,6 +205,9 @@ fn read_log(errors: ChildStderr, books: &Books, tail: &Mutex<Vec<String>>) {
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let event = text("event");
+        if event == "request" && text("path").starts_with(BY_HAND) {
+            continue;
+        }
         if event != "connection" {
             books.event(&event, value.get("count").and_then(Value::as_u64).unwrap_or(1));
             continue;

@@ -40,7 +40,7 @@ pub(crate) async fn tls(stage: Stage<'_>, random: &mut Random) -> Heard {
 
 /// A preface alone, an idle connection, or half a head of a request: GOAWAY.
 pub(crate) async fn h2(stage: Stage<'_>, random: &mut Random) -> Heard {
-    let block = block("/stalls", true);
+    let block = block("stalls", true);
     let begun = [h2_opening(), frame(HEADERS, 0, 1, &block[..20])].concat();
     let (said, expect) = match random.below(3) {
         0 => (PREFACE.to_vec(), Expect::of(&[("timed-out", "http2-settings")])),

@@ -36,7 +36,6 @@ async fn client_resets(stage: Stage<'_>, random: &mut Random) -> Result<String, 
     let mut count = 0;
     for opening in openings() {
         for end in 0..=opening.len() {
-            stage.counts.asked(stage.front.mode, 1);
             let mut io = open(stage, "resets", Expect::of(DIED), random).await?;
             let _ = io.say(&opening[..end]).await;
             // Once before the mux has seen the bytes, and once behind.
