@@ -58,8 +58,8 @@ impl Front {
         Ok(Self { mode, books, process, idle, clients: AtomicU32::new(0) })
     }
 
-    pub(crate) fn is_per_request(&self) -> bool {
-        self.mode == Mode::PerRequest
+    pub(crate) const fn is_per_request(&self) -> bool {
+        matches!(self.mode, Mode::PerRequest)
     }
 
     /// A connection of a client, which is to end as expected.

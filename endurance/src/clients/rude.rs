@@ -10,6 +10,7 @@ use super::h2::routed;
 use super::http1::open;
 use super::io::ClientIo;
 use super::refused::is_told;
+use super::stalled::goes_silent;
 use super::{Heard, Stage};
 use crate::backends::http1::answer;
 use crate::books::Expect;
@@ -53,7 +54,7 @@ pub(crate) async fn dies_in_response(stage: Stage<'_>, random: &mut Random) -> H
 
 /// A TCP health check.
 pub(crate) async fn probe(stage: Stage<'_>, random: &mut Random) -> Heard {
-    let io = open(stage, "probe", Expect::of(&[("probe", "silent")]), random).await?;
+    let io = open(stage, "probe", goes_silent(stage), random).await?;
     if random.one_in(2) {
         sleep(random.millis(30)).await;
     }
@@ -141,7 +142,7 @@ pub(crate) async fn storm(stage: Stage<'_>, random: &mut Random) -> Heard {
     }
     // And some that do not even wait until they are accepted.
     for _ in 0..COUNT {
-        let connect = stage.front.connect("storm", Expect::of(&[("probe", "silent")]));
+        let connect = stage.front.connect("storm", goes_silent(stage));
         if let Ok(Ok(stream)) = timeout(crate::front::PATIENCE, connect).await {
             reset(stream);
         }
