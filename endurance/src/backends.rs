@@ -106,6 +106,7 @@ async fn run(
             continue;
         };
         tokio::select! {
+            biased;
             changed = moods.changed() => {
                 if changed.is_err() {
                     return;
@@ -116,6 +117,8 @@ async fn run(
                     sleep(Duration::from_millis(5)).await;
                     continue;
                 };
+                // Who connects behind a change meets the new mood, even if the change came between the two questions above.
+                let mood = *moods.borrow();
                 accepted.fetch_add(1, Ordering::Relaxed);
                 open.fetch_add(1, Ordering::Relaxed);
                 let open = open.clone();
@@ -142,6 +145,10 @@ async fn serve(
     let Ok(stream) = stream.into_std() else { return };
     let Ok(handle) = stream.try_clone() else { return };
     let (Ok(stream), Ok(handle)) = (TcpStream::from_std(stream), TcpStream::from_std(handle)) else { return };
+    if mood == Mood::Down {
+        let _ = handle.set_zero_linger();
+        return;
+    }
     let limit = match mood {
         Mood::CutAfter(limit) => limit,
         _ => usize::MAX,
