@@ -40,8 +40,14 @@ pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
     for mode in MODES {
         let world = World::start().await?;
         let mut options = world.routes();
-        // All of them at once are not too many here: that is another scene's business.
+        // All of them at once are neither too many nor too late here: that is other scenes' business. The backend, whose queue is
+        // shorter, shares its process with all the clients.
         options.extend(["--max-undecided", "8192", "--max-undelivered", "8192"].map(str::to_owned));
+        options.extend(
+            ["silent", "opening", "delivery"]
+                .iter()
+                .flat_map(|deadline| [format!("--{deadline}-deadline"), format!("{}s", PATIENCE.as_secs())]),
+        );
         let mut front = Front::start(mode, &options, &Setup::default())?;
         front.process.signal(Signal::STOP);
         let front_now = std::sync::Arc::new(front);
