@@ -12,10 +12,14 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::books::{Books, Expect};
+use crate::checks::Checks;
 use crate::process::{Process, Setup, Usage};
 
 /// Longer than anything takes that is not stuck, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most that takes what waits for nothing, on such a machine.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How a front routes.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -109,12 +113,17 @@ impl Front {
         }
     }
 
-    /// Ends it by SIGTERM; the exit code, and how long that took.
-    pub(crate) async fn stop(&mut self) -> (Option<i32>, Duration) {
+    /// Ends it by SIGTERM, which it has to obey at once: it has no connection.
+    pub(crate) async fn stop(&mut self, checks: &mut Checks) {
         let started = Instant::now();
         self.process.signal(Signal::TERM);
         let code = tokio::task::block_in_place(|| self.process.wait(PATIENCE));
-        (code, started.elapsed())
+        let took = started.elapsed();
+        checks.check(
+            format!("{}: SIGTERM ends it at once, with exit code 0", self.mode),
+            code == Some(0) && took <= AT_ONCE,
+            format!("{code:?} after {:.1} s, at most {} s", took.as_secs_f64(), AT_ONCE.as_secs()),
+        );
     }
 }
 

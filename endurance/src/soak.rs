@@ -71,16 +71,10 @@ pub(crate) async fn run(minutes: f64, seed: u64, checks: &mut Checks) -> Result<
     checks.check("no backend has a connection left", open == 0, format!("{open}"));
 
     for front in fronts {
-        let mode = front.mode;
         let Ok(mut front) = Arc::try_unwrap(front) else {
             return Err("a client is still there".to_owned().into());
         };
-        let (code, took) = front.stop().await;
-        checks.check(
-            format!("{mode}: SIGTERM ends it with exit code 0"),
-            code == Some(0),
-            format!("{code:?} after {:.1} s", took.as_secs_f64()),
-        );
+        front.stop(checks).await;
         nothing_cut(checks, &front);
         accounts(checks, &front, &counts);
     }

@@ -207,5 +207,6 @@ async fn cut(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
         cuts == 1,
         format!("{cuts} events drain-cut"),
     );
+    accounts(checks, &front, &counts);
     Ok(())
 }
