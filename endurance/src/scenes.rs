@@ -8,6 +8,7 @@ mod queue;
 mod resets;
 mod suspend;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::checks::{Checks, Trouble};
@@ -73,6 +74,21 @@ async fn end(front: &mut Front, counts: &Counts, checks: &mut Checks) {
     front.stop(checks).await;
     nothing_cut(checks, front);
     accounts(checks, front, counts);
+}
+
+/// Connections that wait at the listener of this address until they are accepted; 0 if there is none.
+fn queued(at: SocketAddr) -> usize {
+    let IpAddr::V4(ip) = at.ip() else { return 0 };
+    // The address as it lies in memory.
+    let local = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), at.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let listener = table.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (this, _, state, queues) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        // LISTEN; the second of the queues is what waits.
+        (state == "0A" && this == local).then(|| usize::from_str_radix(queues.split(':').nth(1)?, 16).ok())?
+    });
+    listener.unwrap_or(0)
 }
 
 /// A moment in which a process can do what is to be done at once.
