@@ -39,7 +39,7 @@ pub(crate) async fn run(name: &str, seed: u64, checks: &mut Checks) -> Result<()
                     "emfile" => emfile::run(&front, &counts, checks).await,
                     "mute" => mute::run(&front, &world, &counts, checks).await,
                     "resets" => resets::run(&front, &world, &counts, seed, checks).await,
-                    "suspend" => suspend::run(&front, &counts, checks).await,
+                    "suspend" => suspend::run(&front, &counts, checks).await?,
                     _ => return Err(Trouble::Broke(format!("no scene {name}"))),
                 }
                 end(&mut front, &counts, checks).await;
@@ -53,11 +53,11 @@ pub(crate) async fn run(name: &str, seed: u64, checks: &mut Checks) -> Result<()
 fn own_options(name: &str) -> Vec<String> {
     let deadlines: &[(&str, &str)] = match name {
         "suspend" => &[
-            ("silent", "8s"),
-            ("opening", "8s"),
-            ("http2-settings", "8s"),
-            ("http2-headers", "8s"),
-            ("http2-idle", "8s"),
+            ("silent", "12s"),
+            ("opening", "12s"),
+            ("http2-settings", "12s"),
+            ("http2-headers", "12s"),
+            ("http2-idle", "12s"),
         ],
         "clock" => &[("silent", "8s"), ("opening", "8s"), ("http2-idle", "60s")],
         "mute" => &[("delivery", "4s")],
