@@ -25,9 +25,10 @@ const STEPS: [i64; 2] = [DAY, -DAY];
 /// `--opening-deadline` of this scene. A busy machine may take longer; an early end is an error at once.
 const OPENING: Duration = Duration::from_secs(8);
 
-/// Where the process of this mode reads what time it is.
+/// Where the process of this mode reads by how much its clock is off. In a folder of this project alone (`endurance/run` makes it),
+/// where nobody else puts a link of that name.
 fn file(mode: Mode) -> PathBuf {
-    std::env::temp_dir().join(format!("oneport-endurance-{}-{mode}", std::process::id()))
+    PathBuf::from(format!(".work/clock-{mode}"))
 }
 
 pub(crate) fn setup(mode: Mode) -> Result<Setup, Trouble> {
@@ -37,6 +38,8 @@ pub(crate) fn setup(mode: Mode) -> Result<Setup, Trouble> {
             "ENDURANCE_CLOCK_LIBRARY names no library; start it by endurance/run".to_owned(),
         ));
     };
+    // From a run that was broken off.
+    let _ = std::fs::remove_file(file(mode));
     let environment: Vec<(&'static str, OsString)> =
         vec![("LD_PRELOAD", library.into()), ("ENDURANCE_CLOCK", file(mode).into())];
     Ok(Setup { environment, ..Setup::default() })
