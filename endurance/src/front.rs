@@ -51,13 +51,13 @@ pub(crate) struct Front {
 
 impl Front {
     /// Starts one with these options.
-    pub(crate) fn start(mode: Mode, options: &[String], setup: &Setup) -> Result<Self, String> {
+    pub(crate) async fn start(mode: Mode, options: &[String], setup: &Setup) -> Result<Self, String> {
         let mut options = options.to_vec();
         if mode == Mode::PerRequest {
             options.push("--per-request".to_owned());
         }
         let books = Arc::new(Books::default());
-        let process = Process::start(&options, setup, books.clone())?;
+        let process = Process::start(&options, setup, books.clone()).await?;
         let idle = process.usage().ok_or("it has gone at once")?;
         Ok(Self { mode, books, process, idle, clients: AtomicU32::new(0) })
     }
@@ -117,7 +117,7 @@ impl Front {
     pub(crate) async fn stop(&mut self, checks: &mut Checks) {
         let started = Instant::now();
         self.process.signal(Signal::TERM);
-        let code = tokio::task::block_in_place(|| self.process.wait(PATIENCE));
+        let code = self.process.wait(PATIENCE).await;
         let took = started.elapsed();
         checks.check(
             format!("{}: SIGTERM ends it at once, with exit code 0", self.mode),

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use crate::books::{Books, End};
 use crate::clients::bytes::BY_HAND;
@@ -60,6 +62,9 @@ pub(crate) struct Process {
     tail: Arc<Mutex<Vec<String>>>,
 }
 
+/// How long it may take until it says where it listens, and to end when it is killed.
+const TO_START: Duration = Duration::from_secs(30);
+
 /// The command to test.
 pub(crate) fn command() -> PathBuf {
     std::env::var_os("ENDURANCE_ONEPORT")
@@ -67,8 +72,8 @@ pub(crate) fn command() -> PathBuf {
 }
 
 impl Process {
-    /// Starts the command, and has it told where it listens.
-    pub(crate) fn start(options: &[String], setup: &Setup, books: Arc<Books>) -> Result<Self, String> {
+    /// Starts the command, and is told where it listens.
+    pub(crate) async fn start(options: &[String], setup: &Setup, books: Arc<Books>) -> Result<Self, String> {
         let binary = command();
         let mut command = match setup.files {
             None => Command::new(&binary),
@@ -91,15 +96,21 @@ impl Process {
             let tail = tail.clone();
             thread::spawn(move || read_log(errors, &books, &tail))
         };
-        let mut first = String::new();
         let out = child.stdout.take().ok_or("no stdout")?;
-        let _ = BufReader::new(out).read_line(&mut first);
-        let address = first.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
+        let (tell, told) = oneshot::channel();
+        // Not here: one that neither says anything nor ends would hold up all else, and this program could not be told to end.
+        thread::spawn(move || {
+            let mut first = String::new();
+            let _ = BufReader::new(out).read_line(&mut first);
+            let _ = tell.send(first);
+        });
         let mut process = Self { child, address: SocketAddr::from(([0; 4], 0)), reader: Some(reader), tail };
-        match address {
+        let first = timeout(TO_START, told).await.unwrap_or(Ok(String::new())).unwrap_or_default();
+        match first.trim().rsplit(' ').next().and_then(|word| word.parse().ok()) {
             Some(address) => process.address = address,
             None => {
-                let _ = process.child.wait();
+                let _ = process.child.kill();
+                let _ = process.wait(TO_START).await;
                 return Err(format!("does not start:\n{}", process.tail().join("\n")));
             }
         }
@@ -117,7 +128,7 @@ impl Process {
     }
 
     /// The exit code, if it ends within this time; of a signal -1. All that it has logged is in the books then.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Option<i32> {
+    pub(crate) async fn wait(&mut self, patience: Duration) -> Option<i32> {
         let until = Instant::now() + patience;
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
@@ -130,7 +141,7 @@ impl Process {
             if Instant::now() > until {
                 return None;
             }
-            thread::sleep(Duration::from_millis(5));
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -157,7 +168,7 @@ impl Process {
     pub(crate) async fn cpu_share(&self, during: Duration) -> f64 {
         let started = Instant::now();
         let before = self.usage().unwrap_or_default().cpu;
-        tokio::time::sleep(during).await;
+        sleep(during).await;
         let used = self.usage().unwrap_or_default().cpu.saturating_sub(before);
         used.as_secs_f64() / started.elapsed().as_secs_f64()
     }

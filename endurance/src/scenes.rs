@@ -32,7 +32,7 @@ pub(crate) async fn run(name: &str, seed: u64, checks: &mut Checks) -> Result<()
                     "emfile" => Setup { files: Some(emfile::FILES), ..Setup::default() },
                     _ => Setup::default(),
                 };
-                let mut front = Front::start(mode, &options, &setup)?;
+                let mut front = Front::start(mode, &options, &setup).await?;
                 let counts = Counts::default();
                 match name {
                     "clock" => clock::run(&front, &counts, checks).await?,

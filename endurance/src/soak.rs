@@ -37,7 +37,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, checks: &mut Checks) -> Result<
     let world = Arc::new(World::start().await?);
     let mut fronts = Vec::new();
     for mode in MODES {
-        fronts.push(Arc::new(Front::start(mode, &options(&world, mode), &Setup::default())?));
+        fronts.push(Arc::new(Front::start(mode, &options(&world, mode), &Setup::default()).await?));
     }
     let counts = Arc::new(Counts::default());
     let stop = Arc::new(AtomicBool::new(false));

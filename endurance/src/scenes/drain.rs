@@ -43,7 +43,7 @@ async fn start(world: &World, mode: Mode, drain: Duration) -> Result<Front, Stri
     options.extend(["--drain".to_owned(), format!("{}s", drain.as_secs())]);
     // Not while the others get ready, however long that takes.
     options.extend(["--opening-deadline", "10m", "--silent-deadline", "10m"].map(str::to_owned));
-    Front::start(mode, &options, &Setup::default())
+    Front::start(mode, &options, &Setup::default()).await
 }
 
 /// Requests that end in time: each has its exact answer.
@@ -114,7 +114,7 @@ async fn finished(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let Ok(mut front) = Arc::try_unwrap(front) else {
         return Err("a client is still there".to_owned().into());
     };
-    let code = tokio::task::block_in_place(|| front.process.wait(PATIENCE));
+    let code = front.process.wait(PATIENCE).await;
     let took = signalled.elapsed();
     checks.check(
         format!("{mode}: it ends when they have, and not later, with exit code 0"),
@@ -194,7 +194,7 @@ async fn cut(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let heard = patiently("a call that is cut", async { Ok(ask.await) }).await?;
     checks.check(format!("{mode}: and a call ends in an error"), heard.is_err(), format!("{heard:?}"));
     channel.abandon();
-    let code = tokio::task::block_in_place(|| front.process.wait(PATIENCE));
+    let code = front.process.wait(PATIENCE).await;
     let took = signalled.elapsed();
     checks.check(
         format!("{mode}: it ends then, with exit code 0"),

@@ -48,7 +48,7 @@ pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
                 .iter()
                 .flat_map(|deadline| [format!("--{deadline}-deadline"), format!("{}s", PATIENCE.as_secs())]),
         );
-        let mut front = Front::start(mode, &options, &Setup::default())?;
+        let mut front = Front::start(mode, &options, &Setup::default()).await?;
         front.process.signal(Signal::STOP);
         let front_now = std::sync::Arc::new(front);
         let mut storm = JoinSet::new();
