@@ -57,7 +57,7 @@ impl Usage {
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
-    reader: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
     /// The last lines of the log, to show when something is wrong.
     tail: Arc<Mutex<Vec<String>>>,
 }
@@ -104,7 +104,7 @@ impl Process {
             let _ = BufReader::new(out).read_line(&mut first);
             let _ = tell.send(first);
         });
-        let mut process = Self { child, address: SocketAddr::from(([0; 4], 0)), reader: Some(reader), tail };
+        let mut process = Self { child, address: SocketAddr::from(([0; 4], 0)), reader, tail };
         let first = timeout(TO_START, told).await.unwrap_or(Ok(String::new())).unwrap_or_default();
         match first.trim().rsplit(' ').next().and_then(|word| word.parse().ok()) {
             Some(address) => process.address = address,
@@ -133,8 +133,8 @@ impl Process {
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 running().remove(&self.child.id());
-                if let Some(reader) = self.reader.take() {
-                    let _ = reader.join();
+                while !self.reader.is_finished() && Instant::now() <= until {
+                    sleep(Duration::from_millis(5)).await;
                 }
                 return Some(status.code().unwrap_or(-1));
             }
