@@ -49,6 +49,42 @@ pub(crate) struct Backend {
     pub(crate) accepted: Arc<AtomicU64>,
     /// Connections that are open now.
     pub(crate) open: Arc<AtomicU64>,
+    /// What every answer of HTTP/1 and HTTP/2 goes through.
+    pub(crate) gate: Arc<Gate>,
+}
+
+/// Holds back answers, if it is told to.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    is_closed: watch::Sender<bool>,
+    asked: AtomicU64,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self { is_closed: watch::Sender::new(false), asked: AtomicU64::new(0) }
+    }
+
+    /// From now on no request is answered.
+    pub(crate) fn close(&self) {
+        self.is_closed.send_replace(true);
+    }
+
+    /// All that were held back are answered now, and those that come.
+    pub(crate) fn open(&self) {
+        self.is_closed.send_replace(false);
+    }
+
+    /// Requests that have come so far.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// A request has come: waits until it may be answered.
+    async fn pass(&self) {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let _ = self.is_closed.subscribe().wait_for(|is_closed| !is_closed).await;
+    }
 }
 
 /// The address of all backends. Not the one that oneport connects from: nobody takes their ports while they are down.
@@ -60,9 +96,11 @@ impl Backend {
         let listener = listen(SocketAddr::from((HOST, 0))).map_err(|error| format!("{name}: {error}"))?;
         let address = listener.local_addr().map_err(|error| format!("{name}: {error}"))?;
         let (mood, moods) = watch::channel(Mood::Live);
-        let backend = Self { address, mood, accepted: Arc::default(), open: Arc::default() };
+        let gate = Arc::new(Gate::new());
+        let backend =
+            Self { address, mood, accepted: Arc::default(), open: Arc::default(), gate: gate.clone() };
         let counts = (backend.accepted.clone(), backend.open.clone());
-        tokio::spawn(run(name, kind, listener, address, moods, counts));
+        tokio::spawn(run(name, kind, listener, address, moods, counts, gate));
         Ok(backend)
     }
 
@@ -86,6 +124,7 @@ async fn run(
     address: SocketAddr,
     mut moods: watch::Receiver<Mood>,
     (accepted, open): (Arc<AtomicU64>, Arc<AtomicU64>),
+    gate: Arc<Gate>,
 ) {
     let mut listener = Some(listener);
     loop {
@@ -106,6 +145,7 @@ async fn run(
             continue;
         };
         tokio::select! {
+            biased;
             changed = moods.changed() => {
                 if changed.is_err() {
                     return;
@@ -116,12 +156,14 @@ async fn run(
                     sleep(Duration::from_millis(5)).await;
                     continue;
                 };
+                // Who connects behind a change meets the new mood, even if the change came between the two questions above.
+                let mood = *moods.borrow();
                 accepted.fetch_add(1, Ordering::Relaxed);
                 open.fetch_add(1, Ordering::Relaxed);
                 let open = open.clone();
-                let moods = moods.clone();
+                let (moods, gate) = (moods.clone(), gate.clone());
                 tokio::spawn(async move {
-                    serve(name, kind, stream, mood, moods).await;
+                    serve(name, kind, stream, mood, moods, gate).await;
                     open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -136,12 +178,17 @@ async fn serve(
     stream: TcpStream,
     mood: Mood,
     mut moods: watch::Receiver<Mood>,
+    gate: Arc<Gate>,
 ) {
     let _ = stream.set_nodelay(true);
     // The same socket, once more: to be reset behind the back of whoever serves it.
     let Ok(stream) = stream.into_std() else { return };
     let Ok(handle) = stream.try_clone() else { return };
     let (Ok(stream), Ok(handle)) = (TcpStream::from_std(stream), TcpStream::from_std(handle)) else { return };
+    if mood == Mood::Down {
+        let _ = handle.set_zero_linger();
+        return;
+    }
     let limit = match mood {
         Mood::CutAfter(limit) => limit,
         _ => usize::MAX,
@@ -155,8 +202,8 @@ async fn serve(
         }
         let mut io = Limited { io: stream, left: limit, is_cut: false };
         match kind {
-            Kind::Http1 => http1::serve(&mut io).await,
-            Kind::H2 => return h2::serve(name, io, limit < usize::MAX).await,
+            Kind::Http1 => http1::serve(&mut io, &gate).await,
+            Kind::H2 => return h2::serve(name, io, limit < usize::MAX, &gate).await,
             Kind::Echo => raw::echo(&mut io, b"").await,
             Kind::Ssh => raw::echo(&mut io, raw::BANNER).await,
             Kind::WebSocket => http1::upgrade(&mut io).await,

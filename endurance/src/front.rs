@@ -12,13 +12,17 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use crate::books::{Books, Expect};
+use crate::checks::Checks;
 use crate::process::{Process, Setup, Usage};
 
 /// Longer than anything takes that is not stuck, on a machine that has other things to do.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The most that takes what waits for nothing, on such a machine.
+pub(crate) const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// How a front routes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Mode {
     Connection,
     PerRequest,
@@ -47,19 +51,19 @@ pub(crate) struct Front {
 
 impl Front {
     /// Starts one with these options.
-    pub(crate) fn start(mode: Mode, options: &[String], setup: &Setup) -> Result<Self, String> {
+    pub(crate) async fn start(mode: Mode, options: &[String], setup: &Setup) -> Result<Self, String> {
         let mut options = options.to_vec();
         if mode == Mode::PerRequest {
             options.push("--per-request".to_owned());
         }
         let books = Arc::new(Books::default());
-        let process = Process::start(&options, setup, books.clone())?;
+        let process = Process::start(&options, setup, books.clone()).await?;
         let idle = process.usage().ok_or("it has gone at once")?;
         Ok(Self { mode, books, process, idle, clients: AtomicU32::new(0) })
     }
 
-    pub(crate) fn is_per_request(&self) -> bool {
-        self.mode == Mode::PerRequest
+    pub(crate) const fn is_per_request(&self) -> bool {
+        matches!(self.mode, Mode::PerRequest)
     }
 
     /// A connection of a client, which is to end as expected.
@@ -83,23 +87,25 @@ impl Front {
         }
     }
 
-    /// Waits until every connection has its event and the process has no more files open than when it was idle.
+    /// Waits until every connection has its event and the process has no more files open than when it was idle, but for the pipes that it may keep.
     pub(crate) async fn settle(&self, patience: Duration) -> Result<Duration, String> {
         let started = Instant::now();
         loop {
             let waiting = self.books.waiting();
             let Some(usage) = self.process.usage() else { return Err("the process has gone".to_owned()) };
-            if waiting == 0 && usage.files <= self.idle.files {
+            if waiting == 0 && usage.is_back_to(&self.idle) {
                 return Ok(started.elapsed());
             }
             if started.elapsed() > patience {
                 return Err(format!(
-                    "{waiting} connections without an outcome {:?}; {} files open, {} of them sockets, and {} ({}) when idle; the last it said: {}",
+                    "{waiting} connections without an outcome {:?}; {} files open, of them {} sockets and {} of pipes, and {} ({}, {}) when idle; the last it said: {}",
                     self.books.who_waits(),
                     usage.files,
                     usage.sockets,
+                    usage.pipes,
                     self.idle.files,
                     self.idle.sockets,
+                    self.idle.pipes,
                     self.process.tail().last().cloned().unwrap_or_default(),
                 ));
             }
@@ -107,12 +113,17 @@ impl Front {
         }
     }
 
-    /// Ends it by SIGTERM; the exit code, and how long that took.
-    pub(crate) async fn stop(&mut self) -> (Option<i32>, Duration) {
+    /// Ends it by SIGTERM, which it has to obey at once: it has no connection.
+    pub(crate) async fn stop(&mut self, checks: &mut Checks) {
         let started = Instant::now();
         self.process.signal(Signal::TERM);
-        let code = tokio::task::block_in_place(|| self.process.wait(PATIENCE));
-        (code, started.elapsed())
+        let code = self.process.wait(PATIENCE).await;
+        let took = started.elapsed();
+        checks.check(
+            format!("{}: SIGTERM ends it at once, with exit code 0", self.mode),
+            code == Some(0) && took <= AT_ONCE,
+            format!("{code:?} after {:.1} s, at most {} s", took.as_secs_f64(), AT_ONCE.as_secs()),
+        );
     }
 }
 

@@ -123,7 +123,7 @@ pub(crate) fn options(world: &World, mode: Mode) -> Vec<String> {
 pub(crate) struct Counts {
     answered: AtomicU64,
     cut: AtomicU64,
-    /// Requests of HTTP/2 to the front of requests.
+    /// Requests of HTTP/2 to the front of requests, without those that are made by hand.
     asked: AtomicU64,
     /// Those of them that had a whole answer.
     heard: AtomicU64,
@@ -132,7 +132,8 @@ pub(crate) struct Counts {
 
 #[derive(Debug, Default)]
 struct Inner {
-    clients: BTreeMap<&'static str, (u64, u64)>,
+    clients: BTreeMap<(Mode, &'static str), (u64, u64)>,
+    broken: u64,
     failures: Vec<String>,
 }
 
@@ -151,10 +152,10 @@ impl Counts {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests of HTTP/2 were sent.
-    pub(crate) fn asked(&self, mode: Mode, count: u64) {
+    /// A request of HTTP/2 is sent.
+    pub(crate) fn asked(&self, mode: Mode) {
         if mode == Mode::PerRequest {
-            self.asked.fetch_add(count, Ordering::Relaxed);
+            self.asked.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -184,7 +185,7 @@ impl Counts {
     fn ended(&self, name: &'static str, mode: Mode, result: Result<(), String>) {
         const MOST: usize = 40;
         let mut inner = self.lock();
-        let (done, failed) = inner.clients.entry(name).or_default();
+        let (done, failed) = inner.clients.entry((mode, name)).or_default();
         *done += 1;
         if let Err(error) = result {
             *failed += 1;
@@ -195,8 +196,21 @@ impl Counts {
         }
     }
 
-    /// By client: how many, and how many of them failed.
-    pub(crate) fn clients(&self) -> BTreeMap<&'static str, (u64, u64)> {
+    /// A client panicked, and took with it those that were to follow.
+    fn broke(&self, what: &str) {
+        eprintln!("  FAILED a client broke: {what}");
+        let mut inner = self.lock();
+        inner.broken += 1;
+        inner.failures.push(format!("a client broke: {what}"));
+    }
+
+    /// Clients that panicked.
+    pub(crate) fn all_broken(&self) -> u64 {
+        self.lock().broken
+    }
+
+    /// By front and client: how many, and how many of them failed.
+    pub(crate) fn clients(&self) -> BTreeMap<(Mode, &'static str), (u64, u64)> {
         self.lock().clients.clone()
     }
 
@@ -226,7 +240,11 @@ pub(crate) async fn drive(fronts: Vec<Arc<Front>>, counts: Arc<Counts>, seed: u6
             });
         }
     }
-    while workers.join_next().await.is_some() {}
+    while let Some(ended) = workers.join_next().await {
+        if let Err(error) = ended {
+            counts.broke(&error.to_string());
+        }
+    }
 }
 
 /// Kills and restarts the backends that may be, until it is told to stop.

@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{kill_process, Pid, Signal};
 use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use crate::books::{Books, End};
+use crate::clients::bytes::BY_HAND;
 
 /// What is asked of the system for a process.
 #[derive(Clone, Debug, Default)]
@@ -33,18 +36,34 @@ pub(crate) struct Usage {
     pub(crate) files: usize,
     /// Those of them that are sockets.
     pub(crate) sockets: usize,
+    /// Those of them that are ends of pipes; a pipe has two.
+    pub(crate) pipes: usize,
     /// Processor time so far.
     pub(crate) cpu: Duration,
+}
+
+/// The command keeps up to 8 empty pipes for the next connection that needs one (`MOST_KEPT` in `cli/src/serve/pipes.rs`): two files
+/// each, which no connection has left behind.
+const KEPT_PIPES: usize = 2 * 8;
+
+impl Usage {
+    /// Whether it has no more open than when it was idle, but for the pipes that it may keep.
+    pub(crate) const fn is_back_to(&self, idle: &Self) -> bool {
+        self.files - self.pipes <= idle.files - idle.pipes && self.pipes <= idle.pipes + KEPT_PIPES
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
-    reader: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
     /// The last lines of the log, to show when something is wrong.
     tail: Arc<Mutex<Vec<String>>>,
 }
+
+/// How long it may take until it says where it listens, and to end when it is killed.
+const TO_START: Duration = Duration::from_secs(30);
 
 /// The command to test.
 pub(crate) fn command() -> PathBuf {
@@ -53,8 +72,8 @@ pub(crate) fn command() -> PathBuf {
 }
 
 impl Process {
-    /// Starts the command, and has it told where it listens.
-    pub(crate) fn start(options: &[String], setup: &Setup, books: Arc<Books>) -> Result<Self, String> {
+    /// Starts the command, and is told where it listens.
+    pub(crate) async fn start(options: &[String], setup: &Setup, books: Arc<Books>) -> Result<Self, String> {
         let binary = command();
         let mut command = match setup.files {
             None => Command::new(&binary),
@@ -77,15 +96,21 @@ impl Process {
             let tail = tail.clone();
             thread::spawn(move || read_log(errors, &books, &tail))
         };
-        let mut first = String::new();
         let out = child.stdout.take().ok_or("no stdout")?;
-        let _ = BufReader::new(out).read_line(&mut first);
-        let address = first.trim().rsplit(' ').next().and_then(|word| word.parse().ok());
-        let mut process = Self { child, address: SocketAddr::from(([0; 4], 0)), reader: Some(reader), tail };
-        match address {
+        let (tell, told) = oneshot::channel();
+        // Not here: one that neither says anything nor ends would hold up all else, and this program could not be told to end.
+        thread::spawn(move || {
+            let mut first = String::new();
+            let _ = BufReader::new(out).read_line(&mut first);
+            let _ = tell.send(first);
+        });
+        let mut process = Self { child, address: SocketAddr::from(([0; 4], 0)), reader, tail };
+        let first = timeout(TO_START, told).await.unwrap_or(Ok(String::new())).unwrap_or_default();
+        match first.trim().rsplit(' ').next().and_then(|word| word.parse().ok()) {
             Some(address) => process.address = address,
             None => {
-                let _ = process.child.wait();
+                let _ = process.child.kill();
+                let _ = process.wait(TO_START).await;
                 return Err(format!("does not start:\n{}", process.tail().join("\n")));
             }
         }
@@ -103,20 +128,20 @@ impl Process {
     }
 
     /// The exit code, if it ends within this time; of a signal -1. All that it has logged is in the books then.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Option<i32> {
+    pub(crate) async fn wait(&mut self, patience: Duration) -> Option<i32> {
         let until = Instant::now() + patience;
         loop {
             if let Ok(Some(status)) = self.child.try_wait() {
                 running().remove(&self.child.id());
-                if let Some(reader) = self.reader.take() {
-                    let _ = reader.join();
+                while !self.reader.is_finished() && Instant::now() <= until {
+                    sleep(Duration::from_millis(5)).await;
                 }
                 return Some(status.code().unwrap_or(-1));
             }
             if Instant::now() > until {
                 return None;
             }
-            thread::sleep(Duration::from_millis(5));
+            sleep(Duration::from_millis(5)).await;
         }
     }
 
@@ -128,20 +153,22 @@ impl Process {
         let rss = rss.trim().trim_end_matches(" kB").parse().ok()?;
         let links = std::fs::read_dir(folder.join("fd")).ok()?;
         let links: Vec<_> = links.flatten().map(|entry| std::fs::read_link(entry.path())).collect();
-        let sockets = links.iter().flatten().filter(|link| link.to_string_lossy().starts_with("socket:"));
+        let of =
+            |kind| links.iter().flatten().filter(|link| link.to_string_lossy().starts_with(kind)).count();
+        let (sockets, pipes) = (of("socket:"), of("pipe:"));
         let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
         // Behind the name, which is in parentheses: utime and stime are the 12th and 13th, in hundredths of a second.
         let mut times = stat.rsplit(')').next()?.split_whitespace().skip(11);
         let mut ticks = || times.next()?.parse::<u64>().ok();
         let cpu = Duration::from_millis(10 * (ticks()? + ticks()?));
-        Some(Usage { rss, files: links.len(), sockets: sockets.count(), cpu })
+        Some(Usage { rss, files: links.len(), sockets, pipes, cpu })
     }
 
     /// The share of one processor that it uses during this time.
     pub(crate) async fn cpu_share(&self, during: Duration) -> f64 {
         let started = Instant::now();
         let before = self.usage().unwrap_or_default().cpu;
-        tokio::time::sleep(during).await;
+        sleep(during).await;
         let used = self.usage().unwrap_or_default().cpu.saturating_sub(before);
         used.as_secs_f64() / started.elapsed().as_secs_f64()
     }
@@ -189,6 +216,9 @@ fn read_log(errors: ChildStderr, books: &Books, tail: &Mutex<Vec<String>>) {
         };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let event = text("event");
+        if event == "request" && text("path").starts_with(BY_HAND) {
+            continue;
+        }
         if event != "connection" {
             books.event(&event, value.get("count").and_then(Value::as_u64).unwrap_or(1));
             continue;

@@ -1,15 +1,17 @@
 //! A strict server of HTTP/2 that answers with what it got.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::RecvStream;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{before_a_reset, delay};
+use super::{before_a_reset, delay, Gate};
 
 /// Serves a connection to its end. `true` if it is to be reset.
-pub(super) async fn serve<T>(name: &'static str, io: T, may_be_cut: bool) -> bool
+pub(super) async fn serve<T>(name: &'static str, io: T, may_be_cut: bool, gate: &Arc<Gate>) -> bool
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -20,7 +22,9 @@ where
             before_a_reset().await;
             return may_be_cut;
         };
+        let gate = gate.clone();
         tokio::spawn(async move {
+            gate.pass().await;
             let _ = answer(name, request, respond).await;
         });
     }

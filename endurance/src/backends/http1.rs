@@ -2,11 +2,11 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use super::{before_a_reset, delay, raw, Limited};
+use super::{before_a_reset, delay, raw, Gate, Limited};
 use crate::random::pattern;
 
 /// Serves requests, one behind the other.
-pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Limited<T>) {
+pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Limited<T>, gate: &Gate) {
     let mut buffer = Vec::new();
     while let Some(head) = read_head(io, &mut buffer).await {
         let length = field(&head, "content-length").and_then(|value| value.trim().parse().ok()).unwrap_or(0);
@@ -18,6 +18,7 @@ pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(io: &mut Limited<T>
         }
         let body: Vec<u8> = buffer.drain(..length).collect();
         let path = head.split(' ').nth(1).unwrap_or_default();
+        gate.pass().await;
         delay(field(&head, "x-delay-ms")).await;
         if io.write_all(&answer(path, &body)).await.is_err() {
             break;

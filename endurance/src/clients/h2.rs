@@ -86,7 +86,7 @@ impl Channel {
         if question.delay_ms > 0 {
             fields.insert("x-delay-ms", question.delay_ms.into());
         }
-        stage.counts.asked(stage.front.mode, 1);
+        stage.counts.asked(stage.front.mode);
         let mut send = self.send.clone().ready().await?;
         let (response, mut body) = send.send_request(request, false)?;
         body.send_data(Bytes::from(question.body.clone()), true)?;

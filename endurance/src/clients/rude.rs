@@ -10,6 +10,7 @@ use super::h2::routed;
 use super::http1::open;
 use super::io::ClientIo;
 use super::refused::is_told;
+use super::stalled::goes_silent;
 use super::{Heard, Stage};
 use crate::backends::http1::answer;
 use crate::books::Expect;
@@ -26,7 +27,6 @@ pub(crate) async fn dies_in_opening(stage: Stage<'_>, random: &mut Random) -> He
     let openings = openings();
     let opening = &openings[random.below(openings.len())];
     let said = &opening[..random.below(opening.len() + 1)];
-    stage.counts.asked(stage.front.mode, 1);
     // It may be told to go at once, and to whoever is gone nothing can be said.
     let _ = io.say(said).await;
     if random.one_in(2) {
@@ -54,7 +54,7 @@ pub(crate) async fn dies_in_response(stage: Stage<'_>, random: &mut Random) -> H
 
 /// A TCP health check.
 pub(crate) async fn probe(stage: Stage<'_>, random: &mut Random) -> Heard {
-    let io = open(stage, "probe", Expect::of(&[("probe", "silent")]), random).await?;
+    let io = open(stage, "probe", goes_silent(stage), random).await?;
     if random.one_in(2) {
         sleep(random.millis(30)).await;
     }
@@ -77,7 +77,7 @@ pub(crate) async fn flood_frames(stage: Stage<'_>, random: &mut Random) -> Heard
         0 => frame(PING, 0, 0, b"endurace").repeat(count),
         1 => frame(SETTINGS, 0, 0, b"").repeat(count),
         _ => [
-            frame(HEADERS, END_STREAM, 1, &block("/flood", true)),
+            frame(HEADERS, END_STREAM, 1, &block("flood", true)),
             frame(CONTINUATION, 0, 1, b"").repeat(count),
         ]
         .concat(),
@@ -103,10 +103,9 @@ pub(crate) async fn rapid_reset(stage: Stage<'_>, random: &mut Random) -> Heard 
     const COUNT: u32 = 2_500;
     let mut flood = h2_opening();
     for n in 0..COUNT {
-        flood.extend(frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &block("/reset", false)));
+        flood.extend(frame(HEADERS, END_STREAM | END_HEADERS, 2 * n + 1, &block("reset", false)));
         flood.extend(frame(RST_STREAM, 0, 2 * n + 1, &8_u32.to_be_bytes()));
     }
-    stage.counts.asked(stage.front.mode, u64::from(COUNT));
     is_ended(io, &flood, "a rapid reset").await
 }
 
@@ -143,7 +142,7 @@ pub(crate) async fn storm(stage: Stage<'_>, random: &mut Random) -> Heard {
     }
     // And some that do not even wait until they are accepted.
     for _ in 0..COUNT {
-        let connect = stage.front.connect("storm", Expect::of(&[("probe", "silent")]));
+        let connect = stage.front.connect("storm", goes_silent(stage));
         if let Ok(Ok(stream)) = timeout(crate::front::PATIENCE, connect).await {
             reset(stream);
         }

@@ -11,11 +11,20 @@ use crate::books::Expect;
 use crate::front::patiently;
 use crate::random::Random;
 
+/// What the log is to say of a client that goes without a word. By connection, one that is held up for longer than
+/// `--server-first-after` is taken for one whose server speaks first.
+pub(crate) const fn goes_silent(stage: Stage<'_>) -> Expect {
+    if stage.front.is_per_request() {
+        Expect::of(&[("probe", "silent")])
+    } else {
+        Expect { allowed: &[("probe", "silent"), ("routed", "")], route: "server-first" }
+    }
+}
+
 /// Says nothing. The front of connections would take it for one whose server speaks first: there it leaves before that.
 pub(crate) async fn silent(stage: Stage<'_>, random: &mut Random) -> Heard {
     if !stage.front.is_per_request() {
-        let expect = Expect::of(&[("probe", "silent"), ("routed", "")]);
-        let _leaves = open(stage, "stalls-silent", expect, random).await?;
+        let _leaves = open(stage, "stalls-silent", goes_silent(stage), random).await?;
         sleep(random.millis(600)).await;
         return Ok(());
     }
@@ -40,7 +49,7 @@ pub(crate) async fn tls(stage: Stage<'_>, random: &mut Random) -> Heard {
 
 /// A preface alone, an idle connection, or half a head of a request: GOAWAY.
 pub(crate) async fn h2(stage: Stage<'_>, random: &mut Random) -> Heard {
-    let block = block("/stalls", true);
+    let block = block("stalls", true);
     let begun = [h2_opening(), frame(HEADERS, 0, 1, &block[..20])].concat();
     let (said, expect) = match random.below(3) {
         0 => (PREFACE.to_vec(), Expect::of(&[("timed-out", "http2-settings")])),

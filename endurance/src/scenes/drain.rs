@@ -1,11 +1,12 @@
 //! SIGTERM under load: what was routed is finished within the drain time, nobody gets in any more, and what does not end is cut.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::MOMENT;
 use crate::backends::http1::answer;
@@ -15,7 +16,7 @@ use crate::clients::bytes::http1_request;
 use crate::clients::h2::{routed, Channel, Question};
 use crate::clients::http1::open;
 use crate::clients::{Heard, Stage};
-use crate::front::{patiently, Front, Mode, MODES, PATIENCE};
+use crate::front::{patiently, Front, Mode, AT_ONCE, MODES, PATIENCE};
 use crate::load::{Counts, World};
 use crate::process::Setup;
 use crate::random::Random;
@@ -23,8 +24,10 @@ use crate::soak::{accounts, nothing_cut};
 
 /// Clients of each kind whose requests are in progress when the signal comes.
 const EACH: usize = 25;
-/// A request takes up to so long.
-const LONGEST_MS: usize = 2_500;
+/// Kinds of such clients.
+const KINDS: usize = 4;
+/// A request takes up to so long when the backends answer again: not all end at the same time.
+const LONGEST_MS: usize = 1_000;
 /// `--drain` where all is to end before it is over: long, for a busy machine.
 const LONG: Duration = Duration::from_secs(30);
 /// `--drain` where something is to be cut.
@@ -42,22 +45,27 @@ async fn start(world: &World, mode: Mode, drain: Duration) -> Result<Front, Stri
     let mut options = world.routes();
     options.extend(["--drain".to_owned(), format!("{}s", drain.as_secs())]);
     // Not while the others get ready, however long that takes.
-    options.extend(["--opening-deadline", "10m", "--silent-deadline", "10m"].map(str::to_owned));
-    Front::start(mode, &options, &Setup::default())
+    for deadline in ["opening", "silent", "delivery"] {
+        options.extend([format!("--{deadline}-deadline"), "10m".to_owned()]);
+    }
+    Front::start(mode, &options, &Setup::default()).await
 }
 
 /// Requests that end in time: each has its exact answer.
 async fn finished(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let world = World::start().await?;
+    let gates = [&world.http1.gate, &world.grpc.gate, &world.h2.gate];
+    gates.iter().for_each(|gate| gate.close());
     let front = Arc::new(start(&world, mode, LONG).await?);
     let counts = Arc::new(Counts::default());
+    let echoes = Arc::new(Echoes::default());
     let mut clients = JoinSet::new();
     for n in 0..EACH {
-        for kind in 0..4 {
-            let (front, counts) = (front.clone(), counts.clone());
+        for kind in 0..KINDS {
+            let (front, counts, echoes) = (front.clone(), counts.clone(), echoes.clone());
             clients.spawn(async move {
                 let stage = Stage { front: &front, counts: &counts };
-                patiently("a client in the drain", in_progress(stage, kind, n)).await
+                patiently("a client in the drain", in_progress(stage, kind, n, &echoes)).await
             });
         }
     }
@@ -69,15 +77,26 @@ async fn finished(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
         io.say(said).await?;
         undecided.push(io);
     }
-    // All requests are at their backends.
-    let all = 4 * EACH;
-    let until = Instant::now() + PATIENCE;
-    while (world.open() as usize) < all && Instant::now() < until {
+    // All requests are at their backends, which answer none; nobody can be done before the signal.
+    let all = KINDS * EACH;
+    let there = || gates.map(|gate| gate.asked()).iter().sum::<u64>() + echoes.begun.load(Ordering::Relaxed);
+    let until = Instant::now() + PATIENCE / 2;
+    while there() < all as u64 && Instant::now() < until {
         sleep(Duration::from_millis(20)).await;
     }
     sleep(MOMENT).await;
-    let signalled = Instant::now();
+    let is_open = |clients: &mut JoinSet<Heard>| match clients.try_join_next() {
+        None => Ok(format!("{} of {all}", there())),
+        Some(ended) => Err(format!("one of them has ended: {ended:?}")),
+    };
+    let before = is_open(&mut clients);
     front.process.signal(Signal::TERM);
+    let signalled = Instant::now();
+    checks.check(
+        format!("{mode}: {all} requests are in progress at the signal"),
+        before.is_ok() && there() == all as u64,
+        before.unwrap_or_else(|error| error),
+    );
     sleep(MOMENT).await;
     let late = tokio::net::TcpStream::connect(front.process.address).await;
     checks.check(
@@ -87,14 +106,23 @@ async fn finished(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     );
     let mut ended = 0;
     for io in &mut undecided {
-        let _ = patiently("an undecided client", async { Ok(io.rest().await) }).await?;
-        ended += 1;
+        let left = AT_ONCE.saturating_sub(signalled.elapsed());
+        ended += usize::from(timeout(left, io.rest()).await.is_ok());
     }
+    let took = signalled.elapsed();
+    let still = is_open(&mut clients);
     checks.check(
-        format!("{mode}: undecided connections are ended at once"),
-        signalled.elapsed() < LONG,
-        format!("{ended}"),
+        format!("{mode}: undecided connections are ended at once, and no other"),
+        ended == undecided.len() && still.is_ok(),
+        format!(
+            "{ended} of {} within {:.1} s; open: {}",
+            undecided.len(),
+            took.as_secs_f64(),
+            still.unwrap_or_else(|error| error)
+        ),
     );
+    gates.iter().for_each(|gate| gate.open());
+    echoes.may_end.store(true, Ordering::Relaxed);
     let (mut answered, mut failures) = (0, Vec::new());
     while let Some(result) = clients.join_next().await {
         match result {
@@ -114,22 +142,36 @@ async fn finished(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let Ok(mut front) = Arc::try_unwrap(front) else {
         return Err("a client is still there".to_owned().into());
     };
-    let code = tokio::task::block_in_place(|| front.process.wait(PATIENCE));
-    let took = signalled.elapsed();
+    let last = Instant::now();
+    let code = front.process.wait(PATIENCE).await;
+    let took = last.elapsed();
     checks.check(
         format!("{mode}: it ends when they have, and not later, with exit code 0"),
-        code == Some(0) && took < LONG,
-        format!("{code:?} after {:.1} s of at most {} s", took.as_secs_f64(), LONG.as_secs()),
+        code == Some(0) && took <= AT_ONCE,
+        format!(
+            "{code:?} {:.1} s after the last of them, at most {} s; {:.1} s after the signal",
+            took.as_secs_f64(),
+            AT_ONCE.as_secs(),
+            signalled.elapsed().as_secs_f64()
+        ),
     );
     nothing_cut(checks, &front);
     accounts(checks, &front, &counts);
     Ok(())
 }
 
-/// A client whose request takes a while.
-async fn in_progress(stage: Stage<'_>, kind: usize, n: usize) -> Heard {
+/// What those have in common whose bytes come and go all the time.
+#[derive(Debug, Default)]
+struct Echoes {
+    /// How many have heard their first.
+    begun: AtomicU64,
+    may_end: AtomicBool,
+}
+
+/// A client whose request takes until it is answered, and a while more.
+async fn in_progress(stage: Stage<'_>, kind: usize, n: usize, echoes: &Echoes) -> Heard {
     let mut random = Random::new((100 * kind + n) as u64);
-    let delay = 1_500 + random.below(LONGEST_MS - 1_500);
+    let delay = random.below(LONGEST_MS);
     match kind {
         0 => {
             let mut io = open(stage, "http1-in-drain", Expect::routed("http1"), &mut random).await?;
@@ -143,12 +185,16 @@ async fn in_progress(stage: Stage<'_>, kind: usize, n: usize) -> Heard {
             let mut io = open(stage, "echo-in-drain", Expect::routed("socks5"), &mut random).await?;
             io.say(b"\x05\x01\0").await?;
             io.hear(b"\x05\x01\0").await?;
-            let started = Instant::now();
-            while started.elapsed() < Duration::from_millis(delay as u64 + 1_000) {
+            echoes.begun.fetch_add(1, Ordering::Relaxed);
+            let mut until = None;
+            while until.is_none_or(|until| Instant::now() < until) {
                 let said = random.next().to_be_bytes();
                 io.say(&said).await?;
                 io.hear(&said).await?;
                 sleep(Duration::from_millis(50)).await;
+                if until.is_none() && echoes.may_end.load(Ordering::Relaxed) {
+                    until = Some(Instant::now() + Duration::from_millis(delay as u64));
+                }
             }
             io.finish().await
         }
@@ -181,7 +227,7 @@ async fn cut(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let question =
         Question { delay_ms: 600_000, body: Vec::new(), ..Question::grpc("soak.Echo", &mut random) };
     let mut ask = Box::pin(channel.ask(stage, &question));
-    let _ = tokio::time::timeout(MOMENT, &mut ask).await;
+    let _ = timeout(MOMENT, &mut ask).await;
     let signalled = Instant::now();
     front.process.signal(Signal::TERM);
     let heard = patiently("a request that is cut", async { Ok(io.hear(b"\0").await) }).await?;
@@ -194,7 +240,7 @@ async fn cut(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
     let heard = patiently("a call that is cut", async { Ok(ask.await) }).await?;
     checks.check(format!("{mode}: and a call ends in an error"), heard.is_err(), format!("{heard:?}"));
     channel.abandon();
-    let code = tokio::task::block_in_place(|| front.process.wait(PATIENCE));
+    let code = front.process.wait(PATIENCE).await;
     let took = signalled.elapsed();
     checks.check(
         format!("{mode}: it ends then, with exit code 0"),
@@ -207,5 +253,6 @@ async fn cut(mode: Mode, checks: &mut Checks) -> Result<(), Trouble> {
         cuts == 1,
         format!("{cuts} events drain-cut"),
     );
+    accounts(checks, &front, &counts);
     Ok(())
 }

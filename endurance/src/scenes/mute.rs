@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use super::queued;
 use crate::books::Expect;
 use crate::checks::Checks;
 use crate::clients::bytes::http1_request;
@@ -20,6 +21,8 @@ use crate::random::Random;
 
 /// Clients that wait for a mute backend, of each kind.
 const WAITING: usize = 50;
+/// The queue of the backend that accepts nobody.
+const BACKLOG: u32 = 1;
 
 pub(crate) async fn run(front: &Front, world: &World, counts: &Counts, checks: &mut Checks) {
     let mode = front.mode;
@@ -97,10 +100,14 @@ async fn full(stage: Stage<'_>, at: SocketAddr) -> Result<String, String> {
     let socket = TcpSocket::new_v4().map_err(text)?;
     socket.set_reuseaddr(true).map_err(text)?;
     socket.bind(at).map_err(text)?;
-    let listener = socket.listen(1).map_err(text)?;
+    let listener = socket.listen(BACKLOG).map_err(text)?;
     let mut queue = Vec::new();
-    while let Ok(connected) = timeout(Duration::from_millis(500), TcpStream::connect(at)).await {
-        queue.push(connected.map_err(text)?);
+    // It takes one more than it was asked for.
+    while queued(at) <= BACKLOG as usize {
+        // Without an answer it may be full by now, and as well this machine may be busy.
+        if let Ok(connected) = timeout(Duration::from_millis(500), TcpStream::connect(at)).await {
+            queue.push(connected.map_err(text)?);
+        }
         if queue.len() > 64 {
             return Err("its queue has no end".to_owned());
         }
