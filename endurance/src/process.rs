@@ -62,7 +62,7 @@ pub(crate) struct Process {
     tail: Arc<Mutex<Vec<String>>>,
 }
 
-/// How long it may take until it says where it listens, and to end when it is killed.
+/// How long it may take until it says where it listens, until it stops, and until it ends when it is killed.
 const TO_START: Duration = Duration::from_secs(30);
 
 /// The command to test.
@@ -125,6 +125,28 @@ impl Process {
         if let Some(id) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
             let _ = kill_process(id, signal);
         }
+    }
+
+    /// Stops it (SIGSTOP). Ready when each of its threads has: until then the signal is only on its way, and they go on.
+    pub(crate) async fn freeze(&self) -> Result<(), String> {
+        self.signal(Signal::STOP);
+        let until = Instant::now() + TO_START;
+        while !self.is_frozen() {
+            if Instant::now() > until {
+                return Err(format!("it has not stopped within {TO_START:?}"));
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    fn is_frozen(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else { return false };
+        threads.flatten().all(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The state comes behind the name, which is in parentheses.
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        })
     }
 
     /// The exit code, if it ends within this time; of a signal -1. All that it has logged is in the books then.

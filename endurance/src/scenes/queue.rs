@@ -49,7 +49,7 @@ pub(crate) async fn run(checks: &mut Checks) -> Result<(), Trouble> {
                 .flat_map(|deadline| [format!("--{deadline}-deadline"), format!("{}s", PATIENCE.as_secs())]),
         );
         let mut front = Front::start(mode, &options, &Setup::default()).await?;
-        front.process.signal(Signal::STOP);
+        front.process.freeze().await?;
         let front_now = std::sync::Arc::new(front);
         let mut storm = JoinSet::new();
         for n in 0..clients {

@@ -77,7 +77,7 @@ async fn scene(stage: Stage<'_>, too_slow: &mut Option<Duration>) -> Result<Stri
     }
     sleep(MOMENT).await;
     let process = &stage.front.process;
-    process.signal(Signal::STOP);
+    process.freeze().await?;
     let took = started.elapsed();
     if took > DEADLINES / 2 {
         process.signal(Signal::CONT);
