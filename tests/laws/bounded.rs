@@ -448,7 +448,24 @@ fn what_raw_matchers_were_shown_counts() {
     unfinished.resize(4_000, 7);
     machine.handle_input(&[pinged, unfinished].concat(), now);
     let before = machine.buffered();
+    assert!(!machine.is_greeted());
     machine.handle_timeout(now + config.settings_patience);
     assert!(machine.is_greeted());
     assert!(machine.buffered() >= before + 4_000, "{} bytes, {before} before", machine.buffered());
+}
+
+#[test]
+fn a_header_block_that_is_not_whole_counts_beside_the_opening() {
+    let now = Instant::now();
+    let routes = Routes::new().route(matchers::grpc(), "grpc");
+    let mut machine = MuxMachine::new(routes.into(), Config::default().into(), now);
+    let part = Client::http2().settings(&[]).frame(Kind::HEADERS, 0, 1, &[7; 10_000]).bytes();
+    machine.handle_input(&part, now);
+    assert!(machine.buffered() >= part.len() + 10_000, "{} bytes", machine.buffered());
+}
+
+#[test]
+fn a_table_without_routes_is_empty() {
+    assert!(Routes::<()>::new().otherwise(()).is_empty());
+    assert!(!Routes::new().route(matchers::any(), ()).is_empty());
 }

@@ -301,3 +301,19 @@ fn more_than_a_window_is_an_error_of_its_stream() {
     rig.expect_client(1, &[Word::Reset(3)]);
     assert_eq!(rig.outcome, None);
 }
+
+#[test]
+fn what_is_held_counts_until_it_has_gone() {
+    let mut rig = Rig::new();
+    rig.auto_connect = false;
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, &[b'x'; 10_000], true, None);
+    rig.run();
+    assert!(rig.machine.buffered() >= 10_000, "{} bytes", rig.machine.buffered());
+    rig.connect(rig.to("rest"));
+    rig.run();
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    assert_eq!(rig.at("rest").content(1).len(), 10_000);
+    assert!(rig.machine.buffered() < 1_000, "{} bytes", rig.machine.buffered());
+}
