@@ -629,10 +629,10 @@ mod tests {
     /// Thousands of undecided connections hold a machine, and of routed ones each the facts.
     #[test]
     fn what_a_connection_holds_is_small() {
-        let size = |layout: core::alloc::Layout| layout.size();
-        assert!(size(core::alloc::Layout::new::<Live<()>>()) <= 408);
-        assert!(size(core::alloc::Layout::new::<Facts>()) <= 120);
-        assert!(size(core::alloc::Layout::new::<MuxMachine<()>>()) <= 48);
+        let size = |layout: Layout| layout.size();
+        assert!(size(Layout::new::<Live<()>>()) <= 408);
+        assert!(size(Layout::new::<Facts>()) <= 120);
+        assert!(size(Layout::new::<MuxMachine<()>>()) <= 48);
     }
 
     /// A reply that is still to be written when the verdict comes has time, and a connection that can not take it is not routed.
