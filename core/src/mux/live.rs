@@ -1,65 +1,21 @@
 //! The inside of an undecided connection: what has come, what is known, what is still to be said, and the clocks that run.
 
-use core::alloc::Layout;
-use std::collections::VecDeque;
+mod frames;
+mod greeted;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::outcome::{Outcome, Phase, Reason};
-use super::pings::PingBudget;
 use super::refusal::Refusal;
 use super::{Config, Greeting, Reply};
-use crate::facts::http2::{Event, Http2Observer, Stage, Stop};
+use crate::facts::http2::{Http2Observer, Stage};
 use crate::facts::observer::{Depth, Observer};
-use crate::facts::{Bound, Fact, Facts};
+use crate::facts::{Fact, Facts};
 use crate::matchers::Opening;
 use crate::routes::{Choice, Routes, Why};
-use crate::wire::frame::{flag, Head, Kind, HEAD_LEN, PREFACE};
-
-/// An answer to a frame of a greeted client.
-#[derive(Debug)]
-enum Answer {
-    Ping([u8; 8]),
-    Settings,
-}
-
-#[derive(Debug, Default)]
-struct Answers(VecDeque<Answer>);
-
-/// What the mux has said of its own and what it is owed for it.
-#[derive(Debug)]
-pub(super) struct Greeted {
-    /// The greeting itself, with this number of acknowledgements, until it was said; then the answers, in order.
-    to_say: Option<u32>,
-    // In a box: few clients send what is answered, and all have the room for it.
-    answers: Option<Box<Answers>>,
-    /// Acknowledgements of the client's SETTINGS that the mux has given.
-    pub(super) acks: u32,
-    /// Whether the client's acknowledgement of the mux's SETTINGS is still to come.
-    pub(super) awaits_ack: bool,
-    pings: PingBudget,
-}
-
-impl Greeted {
-    fn answer(&mut self, answer: Answer) {
-        self.answers.get_or_insert_with(Box::default).0.push_back(answer);
-    }
-
-    /// Bytes of memory that wait to be said.
-    fn held(&self) -> usize {
-        self.answers.as_ref().map_or(0, |answers| answers.0.capacity() * Layout::new::<Answer>().size())
-    }
-}
-
-/// What raw matchers see once the mux has spoken: the bytes from before, since later ones depend on what the mux said.
-#[derive(Debug)]
-enum Frozen {
-    No,
-    /// The first bytes of the replay are what they were.
-    Length(usize),
-    /// PINGs were taken out of them.
-    Copy(Box<[u8]>),
-}
+use crate::wire::frame::PREFACE;
+use greeted::{Answer, Frozen, Greeted};
 
 /// Bytes set aside for what follows the first, short segment of an HTTP/2 client: the header block of one that waits for SETTINGS, or that
 /// writes its request by itself.
@@ -378,69 +334,6 @@ impl<R> Live<R> {
         }
     }
 
-    /// Walks the whole frames that have come, answers what a greeted client wants answered, and takes out of the opening what
-    /// the backend must not see. One pass, whatever is taken out.
-    fn walk_frames(&mut self, now: Instant) {
-        let bounds = self.config.bounds();
-        let Some(observer) = self.observer.http2_mut() else { return };
-        let mut stop = None;
-        let (mut at, mut kept) = (self.parsed, self.parsed);
-        while !observer.is_settled() {
-            let Some(head) = Head::peek(self.opening.get(at..).unwrap_or_default()) else { break };
-            if let Err(reason) = observer.admit(&head, &bounds) {
-                stop = Some((reason, kept + HEAD_LEN));
-                break;
-            }
-            let end = at + head.frame_len();
-            let Some(payload) = self.opening.get(at + HEAD_LEN..end) else { break };
-            let mut removes = false;
-            let mut result = observer.take(&head, payload, &bounds, &mut self.facts);
-            match (&result, &mut self.greeted) {
-                (Ok(Event::SettingsAck), Some(greeted)) if greeted.awaits_ack => {
-                    greeted.awaits_ack = false;
-                    removes = true;
-                }
-                (Ok(Event::Settings), Some(greeted)) => {
-                    greeted.acks += 1;
-                    greeted.answer(Answer::Settings);
-                }
-                (Ok(Event::Ping(opaque)), Some(greeted)) => {
-                    if greeted.pings.take(self.config.ping_burst, self.config.ping_interval, now) {
-                        greeted.answer(Answer::Ping(*opaque));
-                        removes = true;
-                    } else {
-                        result = Err(Stop::Exceeded(Bound::Pings));
-                    }
-                }
-                _ => {}
-            }
-            if removes {
-                observer.forget_frame();
-            } else if result.is_ok() && observer.has_too_many_frames(&bounds) {
-                result = Err(Stop::Exceeded(Bound::Frames));
-            }
-            if !removes && kept == at {
-                kept = end;
-            } else if !removes {
-                self.opening.copy_within(at..end, kept);
-                kept += end - at;
-            }
-            at = end;
-            if let Err(reason) = result {
-                stop = Some((reason, kept));
-                break;
-            }
-        }
-        let is_settled = observer.is_settled();
-        self.opening.drain(kept..at);
-        self.parsed = kept;
-        if let Some((reason, at)) = stop {
-            self.observer.stop_http2(reason, at, &mut self.facts);
-        } else if is_settled {
-            self.observer.settle_http2(kept);
-        }
-    }
-
     /// The bytes that raw matchers may look at, and whether that is all that they will get. Where a bound has cut off the rest
     /// it is not: one that needed more must end in the refusal, or padding were a way around its route.
     fn prefix(&self) -> (&[u8], bool) {
@@ -526,66 +419,6 @@ impl<R> Live<R> {
         }
     }
 
-    /// Patience has run out: says the mux's SETTINGS, acknowledges the client's, answers the PINGs that have come.
-    fn greet(&mut self, now: Instant) {
-        // Raw matchers have seen all that does not depend on what the mux says now; that may be enough.
-        let seen = self.prefix().0.len();
-        self.frozen =
-            if seen > self.parsed { Frozen::Copy(self.opening[..seen].into()) } else { Frozen::Length(seen) };
-        self.decide(now);
-        if !self.is_open() {
-            return;
-        }
-        let acks = self.client_settings();
-        let mut greeted = Greeted {
-            to_say: Some(acks),
-            answers: None,
-            acks,
-            awaits_ack: true,
-            pings: PingBudget::new(self.config.ping_burst, now),
-        };
-        let is_calm = self.answer_pings(&mut greeted, seen, now);
-        self.greeted = Some(greeted);
-        if !is_calm {
-            self.observer.stop_http2(Stop::Exceeded(Bound::Pings), self.parsed, &mut self.facts);
-        }
-        self.enter_phase(now);
-        self.decide(now);
-    }
-
-    /// Answers the PINGs among the whole frames of the opening and takes them out. `false` when there are too many.
-    fn answer_pings(&mut self, greeted: &mut Greeted, seen: usize, now: Instant) -> bool {
-        let (mut at, mut kept) = (PREFACE.len(), PREFACE.len());
-        let mut is_calm = true;
-        while let Some(head) = Head::peek(self.opening.get(at..self.parsed).unwrap_or_default()) {
-            let end = at + head.frame_len();
-            let wants_answer = head.kind == Kind::PING && !head.has(flag::ACK);
-            match self.opening.get(at + HEAD_LEN..end).and_then(<[u8]>::first_chunk) {
-                Some(opaque) if wants_answer => {
-                    if matches!(self.frozen, Frozen::Length(_)) {
-                        self.frozen = Frozen::Copy(self.opening[..seen].into());
-                    }
-                    if greeted.pings.take(self.config.ping_burst, self.config.ping_interval, now) {
-                        greeted.answer(Answer::Ping(*opaque));
-                    } else {
-                        is_calm = false;
-                    }
-                    if let Some(observer) = self.observer.http2_mut() {
-                        observer.forget_frame();
-                    }
-                }
-                _ => {
-                    self.opening.copy_within(at..end, kept);
-                    kept += end - at;
-                }
-            }
-            at = end;
-        }
-        self.opening.drain(kept..at);
-        self.parsed = kept;
-        is_calm
-    }
-
     /// What the client ledger starts with: whether the acknowledgement of the mux's SETTINGS is still to come.
     pub(super) fn owed_acks(&self) -> u32 {
         u32::from(self.greeted.as_ref().is_some_and(|greeted| greeted.awaits_ack))
@@ -614,6 +447,8 @@ pub(crate) fn after(instant: Instant, delay: Duration) -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use core::alloc::Layout;
+
     use super::*;
     use crate::matchers;
     use crate::mux::{MuxMachine, Output};
