@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
-use serving::stream::{connect, fill, receive, send, serve, MIB};
+use serving::stream::{connect, drain_in_bulk, fill, receive, send, serve, MIB};
 use serving::Serve;
 use socket2::SockRef;
 
@@ -230,19 +230,9 @@ fn an_urgent_byte_stops_nothing() {
 #[test]
 fn a_drain_lets_bulk_end() {
     let (mut serve, listener) = serve(&["--drain", "25s"]);
-    let (client, backend) = connect(&serve, &listener);
-    thread::scope(|scope| {
-        scope.spawn(move || send(&backend, 12, 0, 48 * MIB).expect("sent"));
-        receive(&client, 12, 0, 8 * MIB).expect("read");
-        serve.signal("TERM");
-        serve.logged(r#""event":"stopping""#);
-        assert_eq!(receive(&client, 12, 8 * MIB, u64::MAX / 2).expect("read"), 48 * MIB);
-        drop(client);
-    });
-    let (end, [_, to_client, spliced]) = serve.closed();
+    let (end, [_, to_client, spliced]) = drain_in_bulk(&mut serve, &listener);
     assert_eq!((end.as_str(), to_client), ("done", 48 * MIB));
     assert_spliced(spliced, to_client);
-    assert!(serve.wait().success());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, available_parallelism};
 
-use serving::stream::{connect, receive, send, MIB};
+use serving::stream::{connect, drain_in_bulk, receive, send, MIB};
 use serving::Serve;
 
 fn serve(options: &[&str]) -> (Serve, TcpListener) {
@@ -98,17 +98,7 @@ fn talk_goes_on_beside_bulk() {
 #[test]
 fn a_drain_lets_bulk_end() {
     let (mut serve, listener) = serve(&["--drain", "25s"]);
-    let (client, backend) = connect(&serve, &listener);
-    thread::scope(|scope| {
-        scope.spawn(move || send(&backend, 3, 0, 48 * MIB).expect("sent"));
-        receive(&client, 3, 0, 8 * MIB).expect("read");
-        serve.signal("TERM");
-        serve.logged(r#""event":"stopping""#);
-        assert_eq!(receive(&client, 3, 8 * MIB, u64::MAX / 2).expect("read"), 48 * MIB);
-        drop(client);
-    });
-    assert_eq!(serve.closed().0, "done");
-    assert!(serve.wait().success());
+    assert_eq!(drain_in_bulk(&mut serve, &listener).0, "done");
 }
 
 /// Bulk that never ends does not hold up the signal nor the end of the drain.

@@ -25,6 +25,7 @@ impl Pipes {
 pub(super) enum Pipe {}
 
 /// Why nothing was moved.
+// Nobody makes one: the pump names them all the same.
 #[allow(dead_code)]
 #[derive(Debug)]
 pub(super) enum Unmoved {

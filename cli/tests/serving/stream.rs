@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::thread;
 
 use crate::serving::{Serve, PATIENCE};
 
@@ -65,4 +66,20 @@ pub(crate) fn connect(serve: &Serve, listener: &TcpListener) -> (TcpStream, TcpS
         stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
     }
     (client, backend)
+}
+
+/// SIGTERM in the middle of bulk lets it end, and the command with it. Says how the connection ended, and what `closed` counted.
+pub(crate) fn drain_in_bulk(serve: &mut Serve, listener: &TcpListener) -> (String, [u64; 3]) {
+    let (client, backend) = connect(serve, listener);
+    thread::scope(|scope| {
+        scope.spawn(move || send(&backend, 12, 0, 48 * MIB).expect("sent"));
+        receive(&client, 12, 0, 8 * MIB).expect("read");
+        serve.signal("TERM");
+        serve.logged(r#""event":"stopping""#);
+        assert_eq!(receive(&client, 12, 8 * MIB, u64::MAX / 2).expect("read"), 48 * MIB);
+        drop(client);
+    });
+    let closed = serve.closed();
+    assert!(serve.wait().success());
+    closed
 }
