@@ -31,6 +31,7 @@
 mod alarm;
 #[cfg(feature = "axum")]
 mod axum;
+mod bell;
 mod connection;
 mod drive;
 mod incoming;
