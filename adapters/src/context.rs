@@ -11,6 +11,7 @@ use crate::address::Addresses;
 use crate::limits::Limits;
 use crate::registry::Registry;
 use crate::stats::{OutcomeHook, Report, Stats};
+use crate::talk::Talk;
 
 /// The table and the names that a user has built up so far.
 #[derive(Default)]
@@ -115,6 +116,11 @@ impl Shared {
 
     pub(crate) fn machine(&self, now: Instant) -> MuxMachine<usize> {
         MuxMachine::new(self.routes.clone(), self.config.clone(), now)
+    }
+
+    /// The mux's part of a connection that was accepted `now`.
+    pub(crate) fn talk(&self, now: Instant) -> Talk {
+        Talk::new(self.machine(now), self.limits.linger)
     }
 
     pub(crate) fn name_of(&self, handover: &Handover<usize>) -> Option<&Arc<str>> {

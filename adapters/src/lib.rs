@@ -43,6 +43,8 @@ mod split;
 mod stats;
 #[cfg(feature = "std")]
 pub mod std;
+#[cfg(any(feature = "tokio", feature = "smol"))]
+mod talk;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

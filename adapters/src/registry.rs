@@ -55,9 +55,25 @@ struct Entry {
     last_byte: Instant,
     bytes: usize,
     waker: Option<Waker>,
-    signal: Option<Signal>,
+    standing: Standing,
+}
+
+/// How a connection stands with the registry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Standing {
+    Undecided,
+    Told(Signal),
     /// Decided and with this route: not the registry's to end.
-    parked: Option<usize>,
+    Parked(u32),
+}
+
+impl Standing {
+    const fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Told(signal) => Some(signal),
+            Self::Undecided | Self::Parked(_) => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -132,15 +148,15 @@ impl Registry {
     /// A connection has come. If that makes too many, another one is told to go.
     pub(crate) fn enter(&self, now: Instant) -> Ticket {
         let mut inner = self.lock();
-        let signal = inner.is_shut_down.then_some(Signal::Shutdown);
-        let entry =
-            Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, signal, parked: None };
+        let standing =
+            if inner.is_shut_down { Standing::Told(Signal::Shutdown) } else { Standing::Undecided };
+        let entry = Entry { class: Class::Silent, last_byte: now, bytes: 0, waker: None, standing };
         let id = inner.free.pop().unwrap_or_else(|| {
             inner.entries.push(None);
             inner.entries.len() - 1
         });
         inner.entries[id] = Some(entry);
-        if signal.is_none() {
+        if standing == Standing::Undecided {
             inner.order[Class::Silent as usize].insert((now, id));
         }
         let wakers = inner.make_room(now);
@@ -156,9 +172,11 @@ impl Registry {
         inner.is_shut_down = true;
         inner.order = Default::default();
         let mut wakers = Vec::new();
-        for entry in inner.entries.iter_mut().flatten().filter(|entry| entry.parked.is_none()) {
-            entry.signal = Some(Signal::Shutdown);
-            wakers.extend(entry.waker.take());
+        for entry in inner.entries.iter_mut().flatten() {
+            if !matches!(entry.standing, Standing::Parked(_)) {
+                entry.standing = Standing::Told(Signal::Shutdown);
+                wakers.extend(entry.waker.take());
+            }
         }
         drop(inner);
         wakers.into_iter().for_each(Waker::wake);
@@ -205,7 +223,7 @@ impl Inner {
             };
             let Some(id) = self.victim(candidates, now) else { return wakers };
             let Some(entry) = self.entries.get_mut(id).and_then(Option::as_mut) else { return wakers };
-            entry.signal = Some(Signal::Evicted);
+            entry.standing = Standing::Told(Signal::Evicted);
             wakers.extend(entry.waker.take());
             self.order[entry.class as usize].remove(&(entry.last_byte, id));
             self.bytes -= core::mem::take(&mut entry.bytes);
@@ -238,17 +256,25 @@ impl Ticket {
         let mut guard = self.registry.lock();
         let inner = &mut *guard;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return };
-        if let Some(route) = entry.parked.take() {
-            inner.parked -= 1;
-            inner.parked_bytes[route] -= core::mem::take(&mut entry.bytes);
-        }
-        if entry.signal.is_some() {
-            return;
+        let last_byte = last_byte.unwrap_or(entry.last_byte);
+        match entry.standing {
+            Standing::Told(_) => return,
+            Standing::Parked(route) => {
+                inner.parked -= 1;
+                inner.parked_bytes[route as usize] -= core::mem::take(&mut entry.bytes);
+                entry.standing = Standing::Undecided;
+            }
+            Standing::Undecided
+                if (entry.class, entry.last_byte, entry.bytes) == (class, last_byte, bytes) =>
+            {
+                return;
+            }
+            Standing::Undecided => {}
         }
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         inner.bytes = inner.bytes - entry.bytes + bytes;
         entry.class = class;
-        entry.last_byte = last_byte.unwrap_or(entry.last_byte);
+        entry.last_byte = last_byte;
         entry.bytes = bytes;
         inner.order[entry.class as usize].insert((entry.last_byte, self.id));
         let wakers = inner.make_room(now);
@@ -264,14 +290,15 @@ impl Ticket {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return false };
+        let Ok(place) = u32::try_from(route) else { return false };
         if inner.parked_bytes.len() <= route {
             inner.parked_bytes.resize(route + 1, 0);
         }
         let has_room = inner.parked_bytes[route] + entry.bytes <= inner.opening_bytes;
-        if entry.signal.is_some() || entry.parked.is_some() || !has_room {
+        if entry.standing != Standing::Undecided || !has_room {
             return false;
         }
-        entry.parked = Some(route);
+        entry.standing = Standing::Parked(place);
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         inner.bytes -= entry.bytes;
         inner.parked_bytes[route] += entry.bytes;
@@ -285,7 +312,7 @@ impl Ticket {
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else {
             return Poll::Pending;
         };
-        if let Some(signal) = entry.signal {
+        if let Some(signal) = entry.standing.signal() {
             return Poll::Ready(signal);
         }
         match &mut entry.waker {
@@ -298,7 +325,8 @@ impl Ticket {
     /// Why the connection has to end, if it has to.
     #[cfg(any(feature = "std", test))]
     pub(crate) fn signal(&self) -> Option<Signal> {
-        self.registry.lock().entries.get(self.id).and_then(Option::as_ref).and_then(|entry| entry.signal)
+        let inner = self.registry.lock();
+        inner.entries.get(self.id).and_then(Option::as_ref).and_then(|entry| entry.standing.signal())
     }
 }
 
@@ -308,9 +336,9 @@ impl Drop for Ticket {
         let inner = &mut *inner;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
-        if let Some(route) = entry.parked {
+        if let Standing::Parked(route) = entry.standing {
             inner.parked -= 1;
-            inner.parked_bytes[route] -= entry.bytes;
+            inner.parked_bytes[route as usize] -= entry.bytes;
         } else {
             inner.bytes -= entry.bytes;
         }
@@ -453,6 +481,12 @@ mod tests {
         assert!(registry.is_empty());
         assert_eq!(registry.undecided().bytes, 0);
         assert!(waiting(100).park(0));
+    }
+
+    /// Of each connection there is one, in a list that doubles.
+    #[test]
+    fn a_place_is_small() {
+        assert!(size_of::<Option<Entry>>() <= 56);
     }
 
     #[test]

@@ -14,9 +14,8 @@ use crate::context::{Journey, Shared};
 use crate::limits::after;
 use crate::parcel::Parcel;
 use crate::registry::{Signal, Ticket};
+use crate::talk::READ_SIZE;
 
-/// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
-const READ_SIZE: usize = 16 * 1024;
 /// The longest wait before a look at whether the connection has to go.
 const LOOK: Duration = Duration::from_millis(100);
 /// The shortest wait: sockets take a timeout of zero for none.

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
-use tokio::io::{AsyncWrite, ReadBuf};
+use oneport_core::{Handover, MuxMachine, Outcome, Phase, Reason};
+use tokio::io::ReadBuf;
 use tokio::time::{sleep_until, timeout_at, Instant};
 
 use super::alarm::Alarm;
@@ -23,9 +22,7 @@ use crate::context::{Journey, Lingering};
 use crate::limits::after;
 use crate::registry::{Signal, Ticket};
 use crate::split::Passage;
-
-/// Bytes read at a time from an undecided connection: the most that may lie behind the verdict in the replay.
-const READ_SIZE: usize = 16 * 1024;
+use crate::talk::{End, Line, Talk, READ_SIZE};
 
 /// Decides where an accepted connection goes, and takes it there.
 ///
@@ -38,11 +35,14 @@ pub(super) fn drive<T: Io>(
     // At once, and not when the task first runs: whoever waits for all connections to end knows of this one.
     let ticket = journey.shared.registry.enter(journey.accepted);
     async move {
-        let machine = journey.shared.machine(journey.accepted);
-        match run(&mut io, machine, &ticket, journey.shared.limits.linger).await {
+        let end = {
+            let mut talk = journey.shared.talk(journey.accepted);
+            run(&mut io, &mut talk, &ticket).await
+        };
+        match end {
             End::Closed { outcome, greeted, has_said } => {
                 journey.greeted |= greeted;
-                close(io, journey, ticket, outcome, has_said).await;
+                Box::pin(close(io, journey, ticket, outcome, has_said)).await;
             }
             End::Split(opening) => {
                 let shared = journey.shared.clone();
@@ -123,122 +123,57 @@ pub(super) fn refuse<T: Io>(
 
 /// Says what a machine that does not route any more has to say, and ends the connection.
 async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Journey, ticket: Ticket) {
-    let end = run(&mut io, machine, &ticket, journey.shared.limits.linger).await;
-    if let End::Closed { outcome, greeted, has_said } = end {
+    let mut talk = Talk::new(machine, journey.shared.limits.linger);
+    if let End::Closed { outcome, greeted, has_said } = run(&mut io, &mut talk, &ticket).await {
         journey.greeted |= greeted;
         close(io, journey, ticket, outcome, has_said).await;
     }
 }
 
-/// How the machine's part ends.
-enum End {
-    Closed { outcome: Outcome, greeted: bool, has_said: bool },
-    Routed(Handover<usize>),
-    Split(Bytes),
-}
-
-/// What an undecided connection waits for.
-enum Event {
-    Input(usize),
-    Reset,
-    Signal(Signal),
-    Timeout,
-}
-
-/// The loop of the machine. No buffer is held while it waits.
-async fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linger: Duration) -> End {
+/// The mux's part of the connection, to its end.
+async fn run<T: Io>(io: &mut T, talk: &mut Talk, ticket: &Ticket) -> End {
     let sleep = pin!(sleep_until(Instant::now()));
-    let mut alarm = Alarm::new(sleep);
-    let mut greeted = false;
-    let mut has_said = false;
-    loop {
-        match machine.poll_output() {
-            Output::Write(reply) => {
-                let mut words = Vec::new();
-                reply.encode(&mut words);
-                has_said = true;
-                // Last words have a time of their own: what they answer is often that the phase's time, or the listener's, is over.
-                let is_last = matches!(reply, Reply::Refusal(_));
-                let deadline = match machine.deadline() {
-                    Some(deadline) if !is_last => Instant::from_std(deadline),
-                    _ => after(now(), linger).into(),
-                };
-                alarm.set(deadline);
-                let mut written = 0;
-                let phase = machine.phase();
-                let result = poll_fn(|cx| {
-                    // The write comes first: the clock and the signal are about a client that does not read.
-                    if let Poll::Ready(written) = poll_write_all(io, cx, &words, &mut written) {
-                        return Poll::Ready(written.map_err(|_| Outcome::Left(phase)));
-                    }
-                    match ticket.poll_signal(cx) {
-                        Poll::Ready(signal) if !is_last => Poll::Ready(Err(signal.into())),
-                        _ => alarm.poll(cx).map(|()| Err(Outcome::TimedOut(phase))),
-                    }
-                });
-                if let Err(outcome) = result.await {
-                    machine.handle_cut(outcome, now());
-                }
-            }
-            Output::NeedInput { until } => {
-                greeted |= machine.is_greeted();
-                ticket.update(machine.phase(), machine.last_byte(), machine.buffered(), now());
-                let Some(until) = until else {
-                    return End::Closed { outcome: Outcome::Left(Phase::Delivery), greeted, has_said };
-                };
-                alarm.set(Instant::from_std(until));
-                let event = poll_fn(|cx| {
-                    if let Poll::Ready(signal) = ticket.poll_signal(cx) {
-                        return Poll::Ready(Event::Signal(signal));
-                    }
-                    // What the socket holds comes before the deadline.
-                    if let Poll::Ready(event) = poll_input(io, cx, &mut machine) {
-                        return Poll::Ready(event);
-                    }
-                    alarm.poll(cx).map(|()| Event::Timeout)
-                });
-                match event.await {
-                    Event::Input(0) => machine.handle_eof(now()),
-                    Event::Input(_) => {}
-                    Event::Reset => machine.handle_reset(now()),
-                    Event::Signal(Signal::Evicted) => machine.handle_eviction(now()),
-                    Event::Signal(Signal::Shutdown) => machine.handle_shutdown(now()),
-                    Event::Timeout => machine.handle_timeout(now()),
-                }
-            }
-            Output::Routed(handover) => return End::Routed(handover),
-            Output::Split(opening) => return End::Split(opening),
-            Output::Closed(outcome) => return End::Closed { outcome, greeted, has_said },
-        }
-    }
+    let mut line = TokioLine { io, alarm: Alarm::new(sleep) };
+    poll_fn(|cx| talk.poll(&mut line, ticket, cx)).await
 }
 
-/// Reads once, into a buffer that lives for this call only, and feeds the machine.
-fn poll_input<T: Io>(io: &mut T, cx: &mut Context<'_>, machine: &mut MuxMachine<usize>) -> Poll<Event> {
-    let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
-    let mut buffer = ReadBuf::uninit(&mut buffer);
-    match ready!(Pin::new(io).poll_read(cx, &mut buffer)) {
-        Ok(()) => {
-            machine.handle_input(buffer.filled(), now());
-            Poll::Ready(Event::Input(buffer.filled().len()))
-        }
-        Err(_) => Poll::Ready(Event::Reset),
-    }
+struct TokioLine<'a, T> {
+    io: &'a mut T,
+    alarm: Alarm<'a>,
 }
 
-fn poll_write_all<T: AsyncWrite + Unpin>(
-    io: &mut T,
-    cx: &mut Context<'_>,
-    words: &[u8],
-    written: &mut usize,
-) -> Poll<io::Result<()>> {
-    while let Some(rest) = words.get(*written..).filter(|rest| !rest.is_empty()) {
-        match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
-            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            n => *written += n,
-        }
+impl<T: Io> Line for TokioLine<'_, T> {
+    fn poll_input(
+        &mut self,
+        cx: &mut Context<'_>,
+        machine: &mut MuxMachine<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = [MaybeUninit::uninit(); READ_SIZE];
+        let mut buffer = ReadBuf::uninit(&mut buffer);
+        ready!(Pin::new(&mut *self.io).poll_read(cx, &mut buffer))?;
+        machine.handle_input(buffer.filled(), now());
+        Poll::Ready(Ok(buffer.filled().len()))
     }
-    Pin::new(io).poll_flush(cx)
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.io).poll_flush(cx)
+    }
+
+    fn set_alarm(&mut self, at: std::time::Instant) {
+        self.alarm.set(at.into());
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.poll(cx)
+    }
+
+    fn now(&self) -> std::time::Instant {
+        now()
+    }
 }
 
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
@@ -249,7 +184,7 @@ async fn close<T: Io>(io: T, journey: Journey, ticket: Ticket, outcome: Outcome,
     drop(ticket);
     let lingers = has_said && !matches!(outcome, Outcome::Left(_));
     if let Some(place) = lingers.then(|| shared.linger()).flatten() {
-        Box::pin(linger(io, shared.limits.linger, shared.limits.linger_bytes, place)).await;
+        linger(io, shared.limits.linger, shared.limits.linger_bytes, place).await;
     }
 }
 
@@ -287,6 +222,6 @@ mod tests {
             size_of::<O>()
         }
         let size = future_size(drive::<tokio::net::TcpStream>);
-        assert!(size <= 1_024, "{size} bytes");
+        assert!(size <= 640, "{size} bytes");
     }
 }

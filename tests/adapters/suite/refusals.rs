@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneport::matchers::{header, present, ssh};
+use oneport::matchers::{header, is, present, ssh};
 use oneport::{Bound, Outcome, Reason};
 use oneport_core::wire::frame::{ErrorCode, Kind, PREFACE};
 
@@ -194,7 +194,12 @@ pub(crate) fn many_openings_share_a_budget(kit: &dyn Kit) {
 
 /// An opening that is larger than what all openings may hold together is refused, although its route is free.
 pub(crate) fn an_opening_beyond_the_budget_is_refused(kit: &dyn Kit) {
-    let port = tcp().by_protocol().limits(|limits| limits.opening_bytes = 8 * 1024).open(kit);
+    // Its route is known with the last field, when all of it has come.
+    let port = tcp()
+        .route("never", header("x-never", is("there")))
+        .by_protocol()
+        .limits(|limits| limits.opening_bytes = 8 * 1024)
+        .open(kit);
     let head = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     let mut client = port.client_that_says(head.as_bytes());
     let answer = String::from_utf8_lossy(&client.read_to_fin()).into_owned();

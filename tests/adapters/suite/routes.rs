@@ -4,6 +4,7 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use oneport::matchers::{header, is, path};
 use oneport::{Addresses, Outcome, Reason, EVICTION_GRACE};
 use oneport_core::wire::frame::{flag, Kind};
 
@@ -15,7 +16,7 @@ use crate::flights::flight;
 
 const HTTP1: &[u8] = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 /// The most that may have been read beyond the verdict.
-const ONE_READ: usize = 16 * 1024;
+const ONE_READ: usize = 4 * 1024;
 
 /// A gRPC client is told a status in a trailers-only response on its stream, so that it neither waits nor tries again.
 #[track_caller]
@@ -164,8 +165,10 @@ pub(crate) fn what_waits_for_a_server_takes_no_room_from_others(kit: &dyn Kit) {
     const BUDGET: usize = 64 * 1024;
     let large =
         |path: &str, size| format!("GET {path} HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(size)).into_bytes();
+    // Their routes are known with the last field, when all of a head has come.
     let mut port = tcp()
-        .route("stuck", oneport::matchers::path("/stuck"))
+        .route("never", header("x-never", is("there")))
+        .route("stuck", path("/stuck"))
         .by_protocol()
         .limits(|limits| limits.opening_bytes = BUDGET)
         .open(kit);
@@ -242,7 +245,7 @@ pub(crate) fn a_server_can_refuse(kit: &dyn Kit) {
 
 /// Whoever is on no route is refused in its own protocol, at once.
 pub(crate) fn no_route_is_answered_at_once(kit: &dyn Kit) {
-    let port = tcp().route("never", oneport::matchers::path("/nowhere")).open(kit);
+    let port = tcp().route("never", path("/nowhere")).open(kit);
     expect_http1_status(&mut port.client_that_says(HTTP1), "404");
     expect_http2_status(&mut port.client_that_says(&[waiting(), request("text/plain")].concat()), "404");
     expect_grpc_status(&mut port.client_that_says(&[waiting(), request("application/grpc")].concat()), "12");
