@@ -43,7 +43,7 @@ enum Looks {
 }
 
 impl<'a> Alarm<'a> {
-    /// Set to the deadline of `sleep`.
+    /// Set to the deadline of `sleep`, which is its from here on.
     pub(super) fn new(sleep: Pin<&'a mut Sleep>) -> Self {
         Self { at: sleep.deadline(), sleep, ring: Ring::default(), looks: Looks::NotYet }
     }
@@ -53,12 +53,15 @@ impl<'a> Alarm<'a> {
             self.at = at;
             self.looks = Looks::NotYet;
             self.ring.clear();
-            self.sleep.as_mut().reset(at);
         }
     }
 
     /// Ready when the deadline is over. Look at the socket first in each poll.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.looks != Looks::Twice && self.sleep.deadline() != self.at {
+            // Not before it is waited for: setting a timer may wake the runtime's own thread.
+            self.sleep.as_mut().reset(self.at);
+        }
         let is_over = self.sleep.as_mut().poll(cx).is_ready();
         let now = Instant::now();
         if now < self.at && !is_over {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use oneport_core::{Handover, MuxMachine, Outcome, Phase, Reason};
 use tokio::io::ReadBuf;
+use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout_at, Instant};
 
 use super::alarm::Alarm;
@@ -133,13 +134,15 @@ async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Jour
 /// The mux's part of the connection, to its end.
 async fn run<T: Io>(io: &mut T, talk: &mut Talk, ticket: &Ticket) -> End {
     let sleep = pin!(sleep_until(Instant::now()));
-    let mut line = TokioLine { io, alarm: Alarm::new(sleep) };
+    let mut line = TokioLine { io, alarm: Alarm::new(sleep), has_yielded: false };
     poll_fn(|cx| talk.poll(&mut line, ticket, cx)).await
 }
 
 struct TokioLine<'a, T> {
     io: &'a mut T,
     alarm: Alarm<'a>,
+    /// Whether the runtime has looked at the sockets since this one is here.
+    has_yielded: bool,
 }
 
 impl<T: Io> Line for TokioLine<'_, T> {
@@ -168,6 +171,12 @@ impl<T: Io> Line for TokioLine<'_, T> {
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.has_yielded {
+            // Most clients speak at once, and what they have said is known behind the runtime's next look: that costs less than a timer,
+            // each of which may wake the runtime's own thread. (The first poll of `yield_now` asks for the look, and is pending.)
+            self.has_yielded = true;
+            return pin!(yield_now()).poll(cx);
+        }
         self.alarm.poll(cx)
     }
 
