@@ -332,8 +332,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut inner = self.registry.lock();
-        let inner = &mut *inner;
+        let mut guard = self.registry.lock();
+        let inner = &mut *guard;
         let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::take) else { return };
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         if let Standing::Parked(route) = entry.standing {
@@ -343,6 +343,8 @@ impl Drop for Ticket {
             inner.bytes -= entry.bytes;
         }
         inner.free.push(self.id);
+        // Its waker goes behind the lock.
+        drop(guard);
     }
 }
 

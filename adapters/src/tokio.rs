@@ -31,6 +31,7 @@
 mod alarm;
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg_attr(not(target_os = "linux"), path = "tokio/no_bell.rs")]
 mod bell;
 mod connection;
 mod drive;

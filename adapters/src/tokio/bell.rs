@@ -1,33 +1,34 @@
-//! Wakes tasks on time, to some ten microseconds: a runtime's timers count whole milliseconds, and round up twice.
+//! Wakes tasks on time: a runtime's timers count whole milliseconds, and round up twice.
 //!
-//! A client that waits for the server's SETTINGS waits for the end of the mux's patience, which is a few milliseconds. On tokio's timers
-//! alone it would be one more, for each new connection. So one thread of the process waits on the system's own clock for whoever has
-//! little time left. It decides nothing: who is woken looks at the clock, and sets a timer of the runtime as well, which is what counts
-//! if this thread could not be started, or where the runtime's clock is not the system's (tests that stop it).
+//! A client that waits for the server's SETTINGS waits for the end of the mux's patience, which is a few milliseconds. By tokio's timers
+//! alone it would be one more, for each new connection. So a mux has a timer of the system's, which the runtime waits for
+//! as it does for sockets: what a socket had before it rang is known before. It decides nothing: who is woken looks at its socket and at the
+//! clock, and has a timer of the runtime's as well, which counts where this one can not be had.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Waker;
-use std::thread;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// Whoever waits for longer does not miss a millisecond.
-const SHORT: Duration = Duration::from_millis(20);
+use rustix::time::{
+    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
+use tokio::net::unix::pipe::Receiver;
 
-/// The one of the process.
-static BELL: Bell = Bell::new();
+/// To whoever waits for longer a millisecond is little.
+const SHORT: Duration = Duration::from_millis(100);
 
+/// The one of a mux.
 #[derive(Debug)]
-struct Bell {
+pub(super) struct Bell {
+    /// A file that becomes readable and is read: of a pipe no more is asked here than a timer can do, too.
+    timer: Receiver,
     waiting: Mutex<Waiting>,
-    /// The first of those who wait is another one.
-    changed: Condvar,
-    /// Whether there is a thread; known when somebody has waited.
-    runs: OnceLock<bool>,
 }
 
 /// As many as there are undecided connections, at most.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Waiting {
     wakers: BTreeMap<Key, Waker>,
     /// How many have come.
@@ -37,45 +38,41 @@ struct Waiting {
 /// When, and a number that tells those of one instant apart.
 type Key = (Instant, u64);
 
-/// A place among those who wait; leaving it is dropping it.
-#[derive(Debug, Default)]
-pub(super) struct Ring(Option<Key>);
-
-impl Ring {
-    /// Wakes the task once at that time, if it is soon. A task that has been woken, or that has another time now, says so again.
-    pub(super) fn set(&mut self, at: Instant, waker: &Waker) {
-        if at.saturating_duration_since(Instant::now()) > SHORT || !BELL.runs() {
-            return;
-        }
-        let (key, is_first) = BELL.lock().enter(self.0, at, waker);
-        self.0 = Some(key);
-        if is_first {
-            BELL.changed.notify_one();
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        if let Some(key) = self.0.take() {
-            BELL.lock().wakers.remove(&key);
-        }
-    }
-}
-
-impl Drop for Ring {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
 impl Bell {
-    const fn new() -> Self {
-        Self { waiting: Mutex::new(Waiting::new()), changed: Condvar::new(), runs: OnceLock::new() }
+    /// A bell on the current runtime.
+    ///
+    /// # Errors
+    /// If the process has no more files.
+    ///
+    /// # Panics
+    /// On a runtime that has no sockets.
+    pub(super) fn new() -> io::Result<Self> {
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        Ok(Self { timer: Receiver::from_owned_fd_unchecked(timer)?, waiting: Mutex::default() })
     }
 
-    fn runs(&'static self) -> bool {
-        *self
-            .runs
-            .get_or_init(|| thread::Builder::new().name("oneport-bell".into()).spawn(|| self.ring()).is_ok())
+    /// Wakes those whose time has come. Whoever polls it hears of the next, too.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Ok(())) = self.timer.poll_read_ready(cx) {
+            // How often it rang is no news. Until there is nothing more to read, it is ready.
+            while self.timer.try_read(&mut [0; 8]).is_ok() {}
+            while let Some(waker) = self.next_due() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Takes the next whose time has come; if there is none, the timer is set for the next who waits.
+    fn next_due(&self) -> Option<Waker> {
+        let mut waiting = self.lock();
+        match waiting.next(Instant::now()) {
+            Next::Wake(waker) => Some(waker),
+            Next::Sleep(time) => {
+                time.inspect(|time| self.set(*time));
+                None
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -83,22 +80,17 @@ impl Bell {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the thread does.
-    fn ring(&self) -> ! {
-        let mut waiting = self.lock();
-        loop {
-            waiting = match waiting.next(Instant::now()) {
-                Next::Wake(waker) => {
-                    drop(waiting);
-                    waker.wake();
-                    self.lock()
-                }
-                Next::Sleep(Some(time)) => {
-                    self.changed.wait_timeout(waiting, time).unwrap_or_else(PoisonError::into_inner).0
-                }
-                Next::Sleep(None) => self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
+    /// Under the lock, so that the last setting is that for the first of all.
+    fn set(&self, time: Duration) {
+        // A time of zero would stop it. The times are short.
+        let time = time.max(Duration::from_nanos(1));
+        let time = Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: time };
+        // It can not fail with a timer and a time such as these. If it did, the runtime's own timers would remain.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 }
 
@@ -106,29 +98,16 @@ impl Bell {
 #[derive(Debug)]
 enum Next {
     Wake(Waker),
-    /// So long, or until somebody comes.
+    /// For so long; for ever if nobody waits.
     Sleep(Option<Duration>),
 }
 
 impl Waiting {
-    const fn new() -> Self {
-        Self { wakers: BTreeMap::new(), entered: 0 }
-    }
-
-    /// Takes a place, for the old one if there is one. Whether it is the first of all.
-    fn enter(&mut self, old: Option<Key>, at: Instant, waker: &Waker) -> (Key, bool) {
-        if let Some(key) = old {
-            match self.wakers.get_mut(&key) {
-                Some(same) if key.0 == at => {
-                    same.clone_from(waker);
-                    return (key, false);
-                }
-                _ => self.wakers.remove(&key),
-            };
-        }
+    /// Takes a place. Whether it is the first of all.
+    fn enter(&mut self, at: Instant, waker: Waker) -> (Key, bool) {
         let key = (at, self.entered);
         self.entered += 1;
-        self.wakers.insert(key, waker.clone());
+        self.wakers.insert(key, waker);
         let is_first = self.wakers.first_key_value().is_some_and(|(first, _)| *first == key);
         (key, is_first)
     }
@@ -142,130 +121,198 @@ impl Waiting {
     }
 }
 
+/// A place among those who wait; leaving it is dropping it. It rings once.
+#[derive(Debug)]
+pub(super) struct Ring<'a> {
+    bell: Option<&'a Bell>,
+    key: Option<Key>,
+}
+
+impl<'a> Ring<'a> {
+    /// Without a bell, it never rings.
+    pub(super) const fn new(bell: Option<&'a Bell>) -> Self {
+        Self { bell, key: None }
+    }
+
+    /// Wakes the task at that time, if it is soon.
+    pub(super) fn set(&mut self, at: Instant, waker: &Waker) {
+        let Some(bell) = self.bell else { return };
+        if let Some(key) = self.key {
+            // Wakers are the runtime's, and what happens when they come and go is nothing for under the lock.
+            let mut waker = waker.clone();
+            let mut waiting = bell.lock();
+            if let Some(place) = waiting.wakers.get_mut(&key) {
+                core::mem::swap(place, &mut waker);
+            }
+            drop(waiting);
+            return;
+        }
+        let time = at.saturating_duration_since(Instant::now());
+        if time > SHORT {
+            return;
+        }
+        let waker = waker.clone();
+        let mut waiting = bell.lock();
+        let (key, is_first) = waiting.enter(at, waker);
+        if is_first {
+            bell.set(time);
+        }
+        drop(waiting);
+        self.key = Some(key);
+    }
+
+    /// Whether it was set and has rung, not before its time.
+    pub(super) fn has_rung(&self) -> bool {
+        match (self.bell, self.key) {
+            (Some(bell), Some(key)) => !bell.lock().wakers.contains_key(&key),
+            _ => false,
+        }
+    }
+
+    /// For another time.
+    pub(super) fn clear(&mut self) {
+        if let (Some(bell), Some(key)) = (self.bell, self.key.take()) {
+            let old = bell.lock().wakers.remove(&key);
+            drop(old);
+        }
+    }
+}
+
+impl Drop for Ring<'_> {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::Arc;
     use std::task::Wake;
 
     use super::*;
 
-    /// Wakes its thread, and counts.
-    #[derive(Debug)]
-    struct Sleeper {
-        thread: thread::Thread,
-        wakes: AtomicUsize,
-    }
+    #[derive(Debug, Default)]
+    struct Count(AtomicUsize);
 
-    impl Sleeper {
-        fn new() -> Arc<Self> {
-            Arc::new(Self { thread: thread::current(), wakes: AtomicUsize::new(0) })
-        }
-
-        fn wakes(&self) -> usize {
-            self.wakes.load(Ordering::SeqCst)
-        }
-
-        fn wait_for(&self, wakes: usize) {
-            let start = Instant::now();
-            while self.wakes() < wakes {
-                assert!(start.elapsed() < Duration::from_secs(10), "nobody rings");
-                thread::park_timeout(Duration::from_millis(100));
-            }
+    impl Count {
+        fn get(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
         }
     }
 
-    impl Wake for Sleeper {
+    impl Wake for Count {
         fn wake(self: Arc<Self>) {
-            self.wakes.fetch_add(1, Ordering::SeqCst);
-            self.thread.unpark();
+            self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    #[test]
-    fn it_rings_once_and_not_before_the_time() {
-        let sleeper = Sleeper::new();
-        let mut ring = Ring::default();
-        for time in [5, 1, 0, 10] {
-            let before = sleeper.wakes();
-            let at = Instant::now() + Duration::from_millis(time);
-            ring.set(at, &sleeper.clone().into());
-            sleeper.wait_for(before + 1);
-            assert!(Instant::now() >= at);
-            assert_eq!(sleeper.wakes(), before + 1);
-        }
-    }
-
-    /// The last one that comes is the first to be woken: the thread has to hear of it.
-    #[test]
-    fn each_is_woken_in_its_time() {
-        let start = Instant::now();
-        let all = [19, 12, 4].map(|time| {
-            let (sleeper, mut ring) = (Sleeper::new(), Ring::default());
-            ring.set(start + Duration::from_millis(time), &sleeper.clone().into());
-            (sleeper, ring)
-        });
-        for (sleeper, _ring) in all.iter().rev() {
-            sleeper.wait_for(1);
-        }
-    }
-
-    #[test]
-    fn who_has_time_is_left_to_the_runtime() {
-        let mut ring = Ring::default();
-        ring.set(Instant::now() + 10 * SHORT, Waker::noop());
-        assert!(ring.0.is_none());
-    }
-
-    #[test]
-    fn who_has_left_holds_nothing() {
-        let mut ring = Ring::default();
-        ring.set(Instant::now() + SHORT, Waker::noop());
-        let key = ring.0.expect("it is soon");
-        drop(ring);
-        assert!(!BELL.lock().wakers.contains_key(&key));
-    }
-
-    /// Wakes all that are due, and says how long the next has still to wait.
-    fn wake(waiting: &mut Waiting, now: Instant) -> Option<Duration> {
-        loop {
-            match waiting.next(now) {
-                Next::Wake(waker) => waker.wake(),
-                Next::Sleep(time) => return time,
+    /// As the loop of a mux does while it waits for connections.
+    async fn wait_for(bell: &Bell, count: &Count, rings: usize) {
+        let done = poll_fn(|cx| {
+            bell.poll(cx);
+            if count.get() < rings {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
             }
+        });
+        tokio::time::timeout(Duration::from_secs(10), done).await.expect("it rings");
+    }
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[tokio::test]
+    async fn it_rings_once_and_not_before_the_time() {
+        let bell = Bell::new().expect("a bell");
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut ring = Ring::new(Some(&bell));
+        for (rings, time) in [(1, 5), (2, 1), (3, 0), (4, 10)] {
+            let at = Instant::now() + ms(time);
+            assert!(!ring.has_rung());
+            ring.set(at, &waker);
+            ring.set(at, &waker);
+            wait_for(&bell, &count, rings).await;
+            assert!(Instant::now() >= at);
+            assert!(ring.has_rung());
+            // It was there already.
+            ring.set(at, &waker);
+            assert!(ring.has_rung());
+            assert_eq!(count.get(), rings);
+            ring.clear();
         }
     }
 
-    #[test]
-    fn another_time_takes_the_place_of_the_old_one() {
-        let mut waiting = Waiting::new();
-        let (start, ms) = (Instant::now(), Duration::from_millis);
-        let (sleeper, other) = (Sleeper::new(), Sleeper::new());
-        let (old, is_first) = waiting.enter(None, start + ms(5), &sleeper.clone().into());
-        assert!(is_first);
-        let (other_key, is_first) = waiting.enter(None, start + ms(5), &other.clone().into());
-        assert!(!is_first, "at the same time, and it came later");
-        let (moved, is_first) = waiting.enter(Some(old), start + ms(7), &sleeper.clone().into());
-        assert!(!is_first);
-        assert_eq!(wake(&mut waiting, start + ms(4)), Some(ms(1)));
-        assert_eq!(wake(&mut waiting, start + ms(5)), Some(ms(2)));
-        assert_eq!((sleeper.wakes(), other.wakes()), (0, 1));
-        // The number of a place that is free again is nobody's.
-        let (_, is_first) = waiting.enter(Some(other_key), start + ms(6), &other.clone().into());
-        assert!(is_first);
-        waiting.wakers.remove(&moved);
-        assert_eq!(wake(&mut waiting, start + ms(9)), None);
-        assert_eq!((sleeper.wakes(), other.wakes()), (0, 2));
+    /// The last one that comes may be the first to be woken; who is not the first must not be forgotten behind it.
+    #[tokio::test]
+    async fn each_is_woken_in_its_time() {
+        let bell = Bell::new().expect("a bell");
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let start = Instant::now();
+        let mut rings = [(); 3].map(|()| Ring::new(Some(&bell)));
+        for (ring, time) in rings.iter_mut().zip([60, 90, 4]) {
+            ring.set(start + ms(time), &waker);
+        }
+        for (rings, time) in [(1, 4), (2, 60), (3, 90)] {
+            wait_for(&bell, &count, rings).await;
+            assert!(Instant::now() >= start + ms(time));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_has_time_is_left_to_the_runtime() {
+        let bell = Bell::new().expect("a bell");
+        let mut ring = Ring::new(Some(&bell));
+        ring.set(Instant::now() + Duration::from_secs(3_600), Waker::noop());
+        assert!(ring.key.is_none());
+        assert!(!ring.has_rung());
+    }
+
+    #[tokio::test]
+    async fn who_has_left_or_has_another_time_holds_nothing() {
+        let bell = Bell::new().expect("a bell");
+        let held = || bell.lock().wakers.len();
+        let mut ring = Ring::new(Some(&bell));
+        ring.set(Instant::now() + SHORT, Waker::noop());
+        assert_eq!(held(), 1);
+        ring.clear();
+        assert_eq!(held(), 0);
+        ring.set(Instant::now() + SHORT, Waker::noop());
+        assert_eq!(held(), 1);
+        drop(ring);
+        assert_eq!(held(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_polled_elsewhere_is_woken_there() {
+        let bell = Bell::new().expect("a bell");
+        let (old, new) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut ring = Ring::new(Some(&bell));
+        let at = Instant::now() + ms(5);
+        ring.set(at, &old.clone().into());
+        ring.set(at, &new.clone().into());
+        wait_for(&bell, &new, 1).await;
+        assert_eq!(old.get(), 0);
     }
 
     #[test]
-    fn a_task_that_is_polled_elsewhere_is_woken_there() {
-        let mut waiting = Waiting::new();
-        let at = Instant::now();
-        let (old, new) = (Sleeper::new(), Sleeper::new());
-        let (key, _) = waiting.enter(None, at, &old.clone().into());
-        assert_eq!(waiting.enter(Some(key), at, &new.clone().into()), (key, false));
-        assert_eq!(wake(&mut waiting, at), None);
-        assert_eq!((old.wakes(), new.wakes()), (0, 1));
+    fn those_of_one_instant_go_in_the_order_of_coming() {
+        let mut waiting = Waiting::default();
+        let start = Instant::now();
+        let mut enter = |at| waiting.enter(start + at, Waker::noop().clone());
+        assert!(enter(ms(5)).1);
+        assert!(!enter(ms(5)).1, "it came later");
+        assert!(enter(ms(4)).1);
+        assert!(matches!(waiting.next(start + ms(3)), Next::Sleep(Some(time)) if time == ms(1)));
+        assert!(matches!(waiting.next(start + ms(4)), Next::Wake(_)));
+        assert!(matches!(waiting.next(start + ms(4)), Next::Sleep(Some(time)) if time == ms(1)));
+        assert!(matches!(waiting.next(start + ms(6)), Next::Wake(_)));
+        assert!(matches!(waiting.next(start + ms(6)), Next::Wake(_)));
+        assert!(matches!(waiting.next(start + ms(6)), Next::Sleep(None)));
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep_until, timeout_at, Instant};
 
 use super::alarm::Alarm;
+use super::bell::Bell;
 use super::incoming::Arrival;
 use super::listener::Io;
 use super::mux::Slots;
@@ -32,14 +33,16 @@ pub(super) fn drive<T: Io>(
     mut io: T,
     mut journey: Journey,
     slots: Arc<Slots<T>>,
+    bell: Option<Arc<Bell>>,
 ) -> impl Future<Output = ()> + Send {
     // At once, and not when the task first runs: whoever waits for all connections to end knows of this one.
     let ticket = journey.shared.registry.enter(journey.accepted);
     async move {
         let end = {
             let mut talk = journey.shared.talk(journey.accepted);
-            run(&mut io, &mut talk, &ticket).await
+            run(&mut io, &mut talk, &ticket, bell.as_deref()).await
         };
+        drop(bell);
         match end {
             End::Closed { outcome, greeted, has_said } => {
                 journey.greeted |= greeted;
@@ -125,23 +128,23 @@ pub(super) fn refuse<T: Io>(
 /// Says what a machine that does not route any more has to say, and ends the connection.
 async fn dismiss<T: Io>(mut io: T, machine: MuxMachine<usize>, mut journey: Journey, ticket: Ticket) {
     let mut talk = Talk::new(machine, journey.shared.limits.linger);
-    if let End::Closed { outcome, greeted, has_said } = run(&mut io, &mut talk, &ticket).await {
+    if let End::Closed { outcome, greeted, has_said } = run(&mut io, &mut talk, &ticket, None).await {
         journey.greeted |= greeted;
         close(io, journey, ticket, outcome, has_said).await;
     }
 }
 
 /// The mux's part of the connection, to its end.
-async fn run<T: Io>(io: &mut T, talk: &mut Talk, ticket: &Ticket) -> End {
+async fn run<T: Io>(io: &mut T, talk: &mut Talk, ticket: &Ticket, bell: Option<&Bell>) -> End {
     let sleep = pin!(sleep_until(Instant::now()));
-    let mut line = TokioLine { io, alarm: Alarm::new(sleep), has_yielded: false };
+    let mut line = TokioLine { io, alarm: Alarm::new(sleep, bell), has_yielded: false };
     poll_fn(|cx| talk.poll(&mut line, ticket, cx)).await
 }
 
 struct TokioLine<'a, T> {
     io: &'a mut T,
     alarm: Alarm<'a>,
-    /// Whether the runtime has looked at the sockets since this one is here.
+    /// Whether the runtime was asked for a look at the sockets since this one is here.
     has_yielded: bool,
 }
 
@@ -227,10 +230,10 @@ mod tests {
     /// What a connection costs while it waits is what this future is large, beside the machine's box.
     #[test]
     fn a_waiting_task_is_small() {
-        fn future_size<A, B, C, O>(_: fn(A, B, C) -> O) -> usize {
+        fn future_size<A, B, C, D, O>(_: fn(A, B, C, D) -> O) -> usize {
             size_of::<O>()
         }
         let size = future_size(drive::<tokio::net::TcpStream>);
-        assert!(size <= 640, "{size} bytes");
+        assert!(size <= 672, "{size} bytes");
     }
 }

@@ -35,6 +35,14 @@ pub trait Listener: Send + 'static {
     /// # Errors
     /// If the socket can not be asked.
     fn local_address(&self) -> io::Result<Address>;
+
+    /// Whether the connections are sockets of the runtime that serves them, such as tokio's own. Then, on Linux, the mux's patience ends by a timer that
+    /// the runtime waits for together with its sockets, and not by the runtime's timers, which round up to whole milliseconds. No, unless said otherwise.
+    ///
+    /// Say so only of a runtime that has sockets (`enable_io`): on another one tokio panics.
+    fn has_runtime_sockets(&self) -> bool {
+        false
+    }
 }
 
 impl Listener for TcpListener {
@@ -53,6 +61,10 @@ impl Listener for TcpListener {
 
     fn local_address(&self) -> io::Result<Address> {
         self.local_addr().map(Address::from)
+    }
+
+    fn has_runtime_sockets(&self) -> bool {
+        true
     }
 }
 
@@ -74,6 +86,10 @@ impl Listener for tokio::net::UnixListener {
 
     fn local_address(&self) -> io::Result<Address> {
         Ok(Address::Unix(self.local_addr()?.as_pathname().map(ToOwned::to_owned)))
+    }
+
+    fn has_runtime_sockets(&self) -> bool {
+        true
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
 use tokio::time::{sleep, Instant};
 
+use super::bell::Bell;
 use super::drive::drive;
 use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
@@ -165,18 +166,23 @@ impl<L: Listener> Mux<L> {
             })
             .await;
         });
+        // Without it, the runtime's timers end the patience.
+        let bell = listener.has_runtime_sockets().then(Bell::new).and_then(Result::ok).map(Arc::new);
         let mut pause = AcceptPause::new();
         loop {
-            let accepted = poll_fn(|cx| match stop.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => listener.poll_accept(cx),
+            let accepted = poll_fn(|cx| {
+                bell.as_ref().inspect(|bell| bell.poll(cx));
+                match stop.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(None),
+                    Poll::Pending => listener.poll_accept(cx),
+                }
             });
             match accepted.await {
                 None => break,
                 Some(Ok((io, addresses))) => {
                     pause.accepted();
                     let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
-                    tokio::spawn(drive(io, journey, slots.clone()));
+                    tokio::spawn(drive(io, journey, slots.clone(), bell.clone()));
                 }
                 Some(Err(error)) => {
                     shared.stats.accept_failed();
@@ -234,7 +240,8 @@ impl<T: Io> Handle<T> {
         let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else { return Err(io) };
         let Ok(runtime) = Runtime::try_current() else { return Err(io) };
         let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
-        runtime.spawn(drive(io, journey, slots));
+        // It may be another runtime, whose sockets the bell knows nothing of.
+        runtime.spawn(drive(io, journey, slots, None));
         Ok(())
     }
 

@@ -24,7 +24,7 @@ pub(super) async fn split<T: Io>(io: T, slots: Arc<Slots<T>>, passage: Passage) 
     let shared = passage.shared.clone();
     let mut driver = Driver::new(StreamHop::new(io), slots, Arrival::share, passage, now());
     let sleep = pin!(sleep_until(Instant::now()));
-    let mut alarm = Alarm::new(sleep);
+    let mut alarm = Alarm::new(sleep, None);
     poll_fn(|cx| loop {
         if let Poll::Ready(outcome) = driver.poll(cx, now()) {
             return Poll::Ready(outcome);

@@ -163,6 +163,10 @@ impl Listener for AnyListener {
             Self::Unix(listener) => listener.local_address(),
         }
     }
+
+    fn has_runtime_sockets(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
