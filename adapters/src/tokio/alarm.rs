@@ -25,6 +25,8 @@ pub(super) struct Alarm<'a> {
     sleep: Pin<&'a mut Sleep>,
     ring: Ring<'a>,
     at: Instant,
+    /// Whether the timers were set before: who finds the deadline over in the poll that sets them can not know that the sockets have been looked at since.
+    is_set: bool,
     /// Whether it was late, and the runtime has been given the time for another look.
     is_second: bool,
 }
@@ -32,12 +34,13 @@ pub(super) struct Alarm<'a> {
 impl<'a> Alarm<'a> {
     /// Set to the deadline of `sleep`, which is its from here on.
     pub(super) fn new(sleep: Pin<&'a mut Sleep>, bell: Option<&'a Bell>) -> Self {
-        Self { at: sleep.deadline(), sleep, ring: Ring::new(bell), is_second: false }
+        Self { at: sleep.deadline(), sleep, ring: Ring::new(bell), is_set: false, is_second: false }
     }
 
     pub(super) fn set(&mut self, at: Instant) {
         if self.at != at {
             self.at = at;
+            self.is_set = false;
             self.is_second = false;
             self.ring.clear();
         }
@@ -45,12 +48,19 @@ impl<'a> Alarm<'a> {
 
     /// Ready when the deadline is over. Look at the socket first in each poll.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.is_second && self.sleep.deadline() != self.at {
+        let now = Instant::now();
+        if !self.is_set {
             // Not before it is waited for: setting a timer may wake the runtime's own thread.
+            self.is_set = true;
+            self.ring.set(self.at.into_std(), cx.waker());
             self.sleep.as_mut().reset(self.at);
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.sleep.as_mut().reset(now + LOOK);
+            return self.sleep.as_mut().poll(cx);
         }
         let is_over = self.sleep.as_mut().poll(cx).is_ready();
-        let now = Instant::now();
         if self.is_second {
             return if is_over { Poll::Ready(()) } else { Poll::Pending };
         }
@@ -111,9 +121,9 @@ mod tests {
         let bell = Bell::new().expect("a bell");
         let sleep = pin!(sleep_until(Instant::now() - LOOK));
         let mut alarm = Alarm::new(sleep, Some(&bell));
-        for _ in 0..100 {
-            let at = Instant::now();
-            alarm.set(at);
+        for ago in 0..100 {
+            alarm.set(Instant::now() - Duration::from_micros(100) * ago);
+            assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
             assert!(poll_fn(|cx| Poll::Ready(alarm.poll(cx))).await.is_pending());
             // The runtime's timer, or the bell.
             poll_fn(|cx| {

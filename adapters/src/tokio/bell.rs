@@ -33,6 +33,9 @@ struct Waiting {
     wakers: BTreeMap<Key, Waker>,
     /// How many have come.
     entered: u64,
+    /// The timer was set anew at this time, for at once: when it rings, the sockets have been looked at since. Before, nobody can know: who was
+    /// to hear of a ring may hear of it late.
+    mark: Option<Instant>,
 }
 
 /// When, and a number that tells those of one instant apart.
@@ -52,7 +55,7 @@ impl Bell {
         Ok(Self { timer: Receiver::from_owned_fd_unchecked(timer)?, waiting: Mutex::default() })
     }
 
-    /// Wakes those whose time has come. Whoever polls it hears of the next, too.
+    /// Wakes those whose time has come, as soon as the sockets have been looked at since. Whoever polls it hears of the next, too.
     pub(super) fn poll(&self, cx: &mut Context<'_>) {
         while let Poll::Ready(Ok(())) = self.timer.poll_read_ready(cx) {
             // How often it rang is no news. Until there is nothing more to read, it is ready.
@@ -60,19 +63,15 @@ impl Bell {
             while let Some(waker) = self.next_due() {
                 waker.wake();
             }
+            let mut waiting = self.lock();
+            if let Some(time) = waiting.next(Instant::now()) {
+                self.set(time);
+            }
         }
     }
 
-    /// Takes the next whose time has come; if there is none, the timer is set for the next who waits.
     fn next_due(&self) -> Option<Waker> {
-        let mut waiting = self.lock();
-        match waiting.next(Instant::now()) {
-            Next::Wake(waker) => Some(waker),
-            Next::Sleep(time) => {
-                time.inspect(|time| self.set(*time));
-                None
-            }
-        }
+        self.lock().next_due()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -94,30 +93,29 @@ impl Bell {
     }
 }
 
-/// What there is to do.
-#[derive(Debug)]
-enum Next {
-    Wake(Waker),
-    /// For so long; for ever if nobody waits.
-    Sleep(Option<Duration>),
-}
-
 impl Waiting {
-    /// Takes a place. Whether it is the first of all.
+    /// Takes a place. Whether the timer is to be set for it.
     fn enter(&mut self, at: Instant, waker: Waker) -> (Key, bool) {
         let key = (at, self.entered);
         self.entered += 1;
         self.wakers.insert(key, waker);
         let is_first = self.wakers.first_key_value().is_some_and(|(first, _)| *first == key);
-        (key, is_first)
+        (key, is_first && self.mark.is_none())
     }
 
-    fn next(&mut self, now: Instant) -> Next {
-        match self.wakers.first_entry() {
-            None => Next::Sleep(None),
-            Some(first) if first.key().0 <= now => Next::Wake(first.remove()),
-            Some(first) => Next::Sleep(Some(first.key().0.saturating_duration_since(now))),
+    fn next_due(&mut self) -> Option<Waker> {
+        let mark = self.mark?;
+        self.wakers.first_entry().filter(|first| first.key().0 <= mark).map(|first| first.remove())
+    }
+
+    /// When the timer is to ring next.
+    fn next(&mut self, now: Instant) -> Option<Duration> {
+        self.mark = None;
+        let (at, _) = *self.wakers.first_key_value()?.0;
+        if at <= now {
+            self.mark = Some(now);
         }
+        Some(at.saturating_duration_since(now))
     }
 }
 
@@ -301,18 +299,25 @@ mod tests {
     }
 
     #[test]
-    fn those_of_one_instant_go_in_the_order_of_coming() {
+    fn whose_time_has_come_is_woken_by_the_ring_behind_that() {
         let mut waiting = Waiting::default();
         let start = Instant::now();
-        let mut enter = |at| waiting.enter(start + at, Waker::noop().clone());
-        assert!(enter(ms(5)).1);
-        assert!(!enter(ms(5)).1, "it came later");
-        assert!(enter(ms(4)).1);
-        assert!(matches!(waiting.next(start + ms(3)), Next::Sleep(Some(time)) if time == ms(1)));
-        assert!(matches!(waiting.next(start + ms(4)), Next::Wake(_)));
-        assert!(matches!(waiting.next(start + ms(4)), Next::Sleep(Some(time)) if time == ms(1)));
-        assert!(matches!(waiting.next(start + ms(6)), Next::Wake(_)));
-        assert!(matches!(waiting.next(start + ms(6)), Next::Wake(_)));
-        assert!(matches!(waiting.next(start + ms(6)), Next::Sleep(None)));
+        let enter = |waiting: &mut Waiting, at| waiting.enter(start + at, Waker::noop().clone()).1;
+        assert!(enter(&mut waiting, ms(5)));
+        assert!(!enter(&mut waiting, ms(5)), "it came later");
+        assert!(enter(&mut waiting, ms(4)));
+        assert!(waiting.next_due().is_none());
+        assert_eq!(waiting.next(start + ms(3)), Some(ms(1)));
+        assert!(waiting.next_due().is_none());
+        assert_eq!(waiting.next(start + ms(4)), Some(ms(0)));
+        assert!(!enter(&mut waiting, ms(2)), "it is set for at once");
+        assert!(waiting.next_due().is_some());
+        assert!(waiting.next_due().is_some());
+        assert!(waiting.next_due().is_none());
+        assert_eq!(waiting.next(start + ms(6)), Some(ms(0)));
+        assert!(waiting.next_due().is_some());
+        assert!(waiting.next_due().is_some());
+        assert_eq!(waiting.next(start + ms(6)), None);
+        assert!(enter(&mut waiting, ms(9)));
     }
 }
