@@ -4,6 +4,7 @@ mod bounded;
 mod exact_return;
 mod facts;
 mod first_request;
+mod looks;
 mod malformed;
 mod outcome;
 mod per_request;

@@ -463,9 +463,3 @@ fn a_header_block_that_is_not_whole_counts_beside_the_opening() {
     machine.handle_input(&part, now);
     assert!(machine.buffered() >= part.len() + 10_000, "{} bytes", machine.buffered());
 }
-
-#[test]
-fn a_table_without_routes_is_empty() {
-    assert!(Routes::<()>::new().otherwise(()).is_empty());
-    assert!(!Routes::new().route(matchers::any(), ()).is_empty());
-}
