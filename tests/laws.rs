@@ -10,6 +10,7 @@ mod outcome;
 mod per_request;
 mod priority;
 mod progress;
+mod refusals;
 mod replay;
 mod segmentation;
 mod silence;
