@@ -1,6 +1,6 @@
 //! Rule 5: what the peers allow.
 
-use oneport_core::split::SplitConfig;
+use oneport_core::split::{Side, SplitConfig};
 use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::super::rig::{Rig, GRPC, OK, POST};
@@ -145,6 +145,51 @@ fn a_head_that_is_too_large_for_the_backend_is_answered() {
     rig.get(3, &format!("/{}", "x".repeat(200)));
     assert_eq!(rig.at("rest").ids(), [1]);
     rig.expect_client(3, &[head(&[(":status", "431")]), Word::End]);
+    // Three fields of 32 bytes each, their names and values.
+    let rest = 200 - 3 * 32 - ":method".len() - "GET".len() - ":scheme".len() - "http".len() - ":path/".len();
+    rig.get(5, &format!("/{}", "x".repeat(rest)));
+    rig.get(7, &format!("/{}", "x".repeat(rest + 1)));
+    assert_eq!(rig.at("rest").ids(), [1, 5], "as large as it may be");
+}
+
+/// At the mark nothing more is read that would add to what its side does not take, and no request is added to it; a backend alone may
+/// cause twice as much on itself.
+#[test]
+fn at_the_mark_nobody_is_read() {
+    const ANSWER: usize = 9 + 8;
+    let mut config = SplitConfig::default();
+    config.output_mark = 2 * ANSWER;
+    let mut rig = Rig::with(config);
+    rig.get(1, "/");
+    let rest = rig.to("rest");
+    let (client, backend) = (Side::Client, Side::Backend(rest));
+
+    rig.stick(None);
+    for answers in 0..=2 {
+        // The first of them is on its way, and does not count.
+        rig.client.say_ping([0; 8]);
+        rig.run();
+        let wants = [client, backend].map(|side| rig.machine.wants_input(side));
+        assert_eq!(wants, [answers < 2; 2], "{answers} wait");
+    }
+    rig.unstick(None);
+    assert!(rig.machine.wants_input(client));
+
+    rig.stick(Some(rest));
+    for answers in 0..=4 {
+        rig.at("rest").say_ping([0; 8]);
+        rig.run();
+        assert_eq!(rig.machine.wants_input(backend), answers < 4, "{answers} wait");
+        assert!(rig.machine.wants_input(client));
+        // Given up while it waits, it is never sent; and it leaves a reset behind if it did not wait.
+        if answers == 2 {
+            rig.get(3, "/");
+            rig.client.say_reset(3, 8);
+            rig.run();
+        }
+    }
+    rig.unstick(Some(rest));
+    assert_eq!(rig.at("rest").ids(), [1]);
 }
 
 #[test]
