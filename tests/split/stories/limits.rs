@@ -174,6 +174,14 @@ fn at_the_mark_nobody_is_read() {
     }
     rig.unstick(None);
     assert!(rig.machine.wants_input(client));
+    // It is not asked who has filled it up.
+    rig.stick(None);
+    rig.client.say_ping([0; 8]);
+    rig.run();
+    rig.at("rest").say_head(1, &[(":status", "200"), ("x-filler", &"f".repeat(40))], true, None);
+    rig.run();
+    assert!(!rig.machine.wants_input(client));
+    rig.unstick(None);
 
     rig.stick(Some(rest));
     for answers in 0..=4 {
