@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oneport_core::testing::{Client, Script, GET};
+use oneport_core::testing::{Client, Script, GET, GRPC_CALL};
 use oneport_core::{Bound, Outcome, Reason};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -11,6 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::support::drive::{play, tell, Cuts, Ending};
 use crate::support::model::expect;
+use crate::support::ms;
 use crate::support::scene::{Scene, To};
 use crate::support::strategies::{cuts, scene};
 use crate::support::terms::Term;
@@ -59,6 +60,23 @@ fn who_wants_more_than_there_is_for_raw_matchers_is_passed_over() {
         goes_to([Term::ByteAt(4_095, b'f'), Term::Http1], &head, To::Route(0));
         goes_to([Term::ByteAt(2_000, 0), Term::Path("/x")], &request, To::Route(1));
         goes_to([Term::ByteAt(2_000, 0), Term::Grpc], &request, To::Otherwise);
+    }
+}
+
+/// What raw matchers were shown before the greeting stays, though a frame of it is answered and taken out once it is whole.
+#[test]
+fn what_raw_matchers_have_seen_stays() {
+    const KIND: usize = 24 + 9 + 3;
+    let client = |cut: usize| {
+        let ping = Client::silent().ping([9; 8]).bytes();
+        let start = Client::http2().settings(&[]).raw(&ping[..cut]).pause(ms(9));
+        start.raw(&ping[cut..]).headers(1, GRPC_CALL)
+    };
+    for cut in 4..=17 {
+        for (kind, to) in [(6, To::Route(0)), (1, To::Otherwise)] {
+            let route = Term::All(vec![Term::ByteAt(KIND, kind), Term::Grpc]);
+            assert_eq!(tell(&Scene::new([route], client(cut)).otherwise()).to(), Some(to), "{cut} {kind}");
+        }
     }
 }
 

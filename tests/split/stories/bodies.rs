@@ -125,6 +125,27 @@ fn windows_that_shrink_below_nothing_are_absorbed() {
     assert_eq!(rig.client.content(1).len(), 11_001);
 }
 
+/// The machine's own SETTINGS leave less of a window than was used up before the client knew them: that is no fault, and the end, which
+/// needs no window, is heard.
+#[test]
+fn a_window_that_our_settings_take_back_is_no_fault() {
+    let mut config = SplitConfig::default();
+    config.stream_window = 1_000;
+    let mut rig = Rig::silent(config);
+    rig.auto_connect = false;
+    rig.client.say_plain_settings();
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, &[b'x'; 5_000], false, None);
+    rig.run();
+    assert!(rig.client.sendable(1) == 0);
+    rig.client.say_data(1, b"", true, None);
+    rig.run();
+    rig.expect_client(1, &[]);
+    rig.connect(rig.to("rest"));
+    rig.run();
+    assert_eq!((rig.at("rest").content(1).len(), rig.at("rest").has_ended(1)), (5_000, true));
+}
+
 #[test]
 fn the_end_needs_no_window() {
     let mut rig = Rig::new();
