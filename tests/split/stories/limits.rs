@@ -1,6 +1,6 @@
 //! Rule 5: what the peers allow.
 
-use oneport_core::split::{Side, SplitConfig};
+use oneport_core::split::{Batch, Side, SplitConfig};
 use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::super::rig::{Rig, GRPC, OK, POST};
@@ -257,4 +257,46 @@ fn trailers_keep_to_what_their_receiver_takes() {
     rig.at("a").say_head(3, &[("x-long", &long)], true, None);
     rig.run();
     rig.expect_client(3, &[head(&OK), Word::Reset(2)]);
+
+    // As large as they may be, to the byte: 32 for each field, its name and its value.
+    let most = "x".repeat(1_000 - 32 - "x-long".len());
+    let trailers = [("x-long", &*most)];
+    rig.client.say_head(5, &POST, false, None);
+    rig.run();
+    rig.client.say_head(5, &trailers, true, None);
+    rig.run();
+    rig.expect_at("rest", 5, &[head(&POST), head(&trailers), Word::End]);
+    rig.at("rest").say_head(5, &OK, false, None);
+    rig.at("rest").say_head(5, &trailers, true, None);
+    rig.run();
+    rig.expect_client(5, &[head(&OK), head(&trailers), Word::End]);
+    let response = [(":status", "200"), ("x-long", &most[32 + ":status".len() + "200".len()..])];
+    rig.get(7, "/a");
+    rig.at("a").say_head(7, &response, true, None);
+    rig.run();
+    rig.expect_client(7, &[head(&response), Word::End]);
+}
+
+/// One read of a backend can say much for a client that takes nothing: behind the mark it is not looked at, and goes on later.
+#[test]
+fn a_read_of_a_backend_is_looked_at_in_parts() {
+    let mut config = SplitConfig::default();
+    config.output_mark = 200;
+    let mut rig = Rig::with(config);
+    for id in (1..=19).step_by(2) {
+        rig.get(id, "/");
+    }
+    rig.stick(None);
+    let long = "x".repeat(100);
+    let response = [(":status", "200"), ("x-long", &*long)];
+    for id in (1..=19).step_by(2) {
+        rig.at("rest").say_head(id, &response, true, None);
+    }
+    rig.run();
+    let batch = rig.stuck[&None].as_ref().map_or(0, Batch::len);
+    assert!((1..400).contains(&batch), "{batch} bytes at once");
+    rig.unstick(None);
+    for id in (1..=19).step_by(2) {
+        rig.expect_client(id, &[head(&response), Word::End]);
+    }
 }
