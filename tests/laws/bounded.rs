@@ -225,6 +225,14 @@ fn pings() {
     assert_eq!(later(3).to(), Some(To::Route(0)));
     assert_eq!(later(4).outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Pings))));
 
+    // What was not used up is not saved.
+    let rested = |n: usize| {
+        let client = repeated(http2().pause(ms(10_000)), n, |script| script.ping([3; 8]));
+        tell(&Scene::grpc_or_rest(client.headers(1, GRPC_CALL)))
+    };
+    assert_eq!(rested(8).to(), Some(To::Route(0)));
+    assert_eq!(rested(9).outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Pings))));
+
     let every = |interval: u64, n: usize| {
         let client = repeated(http2().pause(ms(20)), n, |script| script.ping([3; 8]).pause(ms(interval)));
         play(&Scene::grpc_or_rest(client.headers(1, GRPC_CALL)), &Cuts::whole()).0.to()
