@@ -225,6 +225,14 @@ fn pings() {
     assert_eq!(later(3).to(), Some(To::Route(0)));
     assert_eq!(later(4).outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Pings))));
 
+    // What was not used up is not saved.
+    let rested = |n: usize| {
+        let client = repeated(http2().pause(ms(10_000)), n, |script| script.ping([3; 8]));
+        tell(&Scene::grpc_or_rest(client.headers(1, GRPC_CALL)))
+    };
+    assert_eq!(rested(8).to(), Some(To::Route(0)));
+    assert_eq!(rested(9).outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Pings))));
+
     let every = |interval: u64, n: usize| {
         let client = repeated(http2().pause(ms(20)), n, |script| script.ping([3; 8]).pause(ms(interval)));
         play(&Scene::grpc_or_rest(client.headers(1, GRPC_CALL)), &Cuts::whole()).0.to()
@@ -462,10 +470,4 @@ fn a_header_block_that_is_not_whole_counts_beside_the_opening() {
     let part = Client::http2().settings(&[]).frame(Kind::HEADERS, 0, 1, &[7; 10_000]).bytes();
     machine.handle_input(&part, now);
     assert!(machine.buffered() >= part.len() + 10_000, "{} bytes", machine.buffered());
-}
-
-#[test]
-fn a_table_without_routes_is_empty() {
-    assert!(Routes::<()>::new().otherwise(()).is_empty());
-    assert!(!Routes::new().route(matchers::any(), ()).is_empty());
 }

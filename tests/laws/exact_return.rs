@@ -279,6 +279,23 @@ fn the_first_settings_are_held_until_whole() {
     }
 }
 
+/// Of a head that is not whole, all that has come is held back, and the ledger says how much: a writer must know whether it stands within
+/// one. Nothing of a payload is.
+#[test]
+fn the_start_of_a_head_is_held_back() {
+    let settings = Backend::silent().settings(&[(3, 1)]).bytes();
+    let mut ledger = BackendLedger::new(greeting_of(&[(3, 100)]), 1);
+    assert_eq!(pass(&mut ledger, &settings, &Cuts::whole()), settings);
+    let ping = Backend::silent().ping([7; 8]).bytes();
+    for frame in [&ping[..], &ACK] {
+        for (i, byte) in frame.iter().enumerate() {
+            pass(&mut ledger, &[*byte], &Cuts::whole());
+            assert_eq!(ledger.held_head(), if i < 8 { i + 1 } else { 0 }, "behind byte {i}");
+        }
+    }
+    assert!(ledger.is_transparent());
+}
+
 /// How many ACKs the mux gave is what the return ledger of the handover starts with: those of the greeting and those behind it.
 #[test]
 fn the_ledger_starts_with_the_acks_that_were_given() {

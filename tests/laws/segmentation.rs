@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use oneport_core::testing::Client;
+use oneport_core::testing::{Client, Script, GET, GRPC_CALL};
 use oneport_core::{Bound, Outcome, Reason};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -11,6 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use crate::support::drive::{play, tell, Cuts, Ending};
 use crate::support::model::expect;
+use crate::support::ms;
 use crate::support::scene::{Scene, To};
 use crate::support::strategies::{cuts, scene};
 use crate::support::terms::Term;
@@ -40,6 +41,42 @@ fn a_bound_is_no_race() {
         let seen = tell(&scene);
         let refused = Ending::Closed(Outcome::Refused(Reason::TooLarge(Bound::FrameSize)));
         assert_eq!(seen.ending, refused, "padding is no way around a route");
+    }
+}
+
+/// Raw matchers see so many bytes and no more, whatever a bound cuts off behind them; and nothing behind the first request, which is
+/// then all there is for them.
+#[test]
+fn who_wants_more_than_there_is_for_raw_matchers_is_passed_over() {
+    let head = Client::silent().raw(format!("GET /x HTTP/1.1\r\nx-filler: {}", "f".repeat(70_000)));
+    let request = Client::http2().settings(&[]).headers(1, GET);
+    for complete in [false, true] {
+        let goes_to = |routes: [Term; 2], client: &Script, to: To| {
+            let scene = Scene::new(routes, client.clone()).otherwise();
+            let seen = tell(&scene.configured(|config| config.complete_facts = complete));
+            assert_eq!(seen.to(), Some(to), "{seen:?}");
+        };
+        goes_to([Term::ByteAt(4_096, b'f'), Term::Http1], &head, To::Route(1));
+        goes_to([Term::ByteAt(4_095, b'f'), Term::Http1], &head, To::Route(0));
+        goes_to([Term::ByteAt(2_000, 0), Term::Path("/x")], &request, To::Route(1));
+        goes_to([Term::ByteAt(2_000, 0), Term::Grpc], &request, To::Otherwise);
+    }
+}
+
+/// What raw matchers were shown before the greeting stays, though a frame of it is answered and taken out once it is whole.
+#[test]
+fn what_raw_matchers_have_seen_stays() {
+    const KIND: usize = 24 + 9 + 3;
+    let client = |cut: usize| {
+        let ping = Client::silent().ping([9; 8]).bytes();
+        let start = Client::http2().settings(&[]).raw(&ping[..cut]).pause(ms(9));
+        start.raw(&ping[cut..]).headers(1, GRPC_CALL)
+    };
+    for cut in 4..=17 {
+        for (kind, to) in [(6, To::Route(0)), (1, To::Otherwise)] {
+            let route = Term::All(vec![Term::ByteAt(KIND, kind), Term::Grpc]);
+            assert_eq!(tell(&Scene::new([route], client(cut)).otherwise()).to(), Some(to), "{cut} {kind}");
+        }
     }
 }
 

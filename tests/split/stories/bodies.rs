@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneport_core::split::SplitConfig;
+use oneport_core::split::{Batch, SplitConfig};
 use oneport_core::wire::frame::{encode_frame, Kind};
 
 use super::super::rig::{Rig, GET, OK, POST};
@@ -125,6 +125,27 @@ fn windows_that_shrink_below_nothing_are_absorbed() {
     assert_eq!(rig.client.content(1).len(), 11_001);
 }
 
+/// The machine's own SETTINGS leave less of a window than was used up before the client knew them: that is no fault, and the end, which
+/// needs no window, is heard.
+#[test]
+fn a_window_that_our_settings_take_back_is_no_fault() {
+    let mut config = SplitConfig::default();
+    config.stream_window = 1_000;
+    let mut rig = Rig::silent(config);
+    rig.auto_connect = false;
+    rig.client.say_plain_settings();
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, &[b'x'; 5_000], false, None);
+    rig.run();
+    assert!(rig.client.sendable(1) == 0);
+    rig.client.say_data(1, b"", true, None);
+    rig.run();
+    rig.expect_client(1, &[]);
+    rig.connect(rig.to("rest"));
+    rig.run();
+    assert_eq!((rig.at("rest").content(1).len(), rig.at("rest").has_ended(1)), (5_000, true));
+}
+
 #[test]
 fn the_end_needs_no_window() {
     let mut rig = Rig::new();
@@ -195,6 +216,31 @@ fn turns_are_bounded() {
     }
     rig.unstick(None);
     assert_eq!([1, 3, 5].map(|id| rig.client.content(id).len()), [10_000; 3]);
+}
+
+/// A batch goes on growing up to its bound, and with the piece that reaches it, it is full.
+#[test]
+fn a_batch_is_full_at_its_bound() {
+    let mut config = SplitConfig::default();
+    config.quantum = 991;
+    config.write_batch = 2 * (9 + 991);
+    let mut rig = Rig::with(config);
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, false, None);
+    rig.run();
+    let rest = rig.to("rest");
+    for side in [None, Some(rest)] {
+        rig.stick(side);
+    }
+    rig.at("rest").say_data(1, &[b'x'; 10_000], true, None);
+    rig.client.say_data(1, &[b'x'; 10_000], true, None);
+    rig.run();
+    for side in [None, Some(rest)] {
+        assert_eq!(rig.stuck[&side].as_ref().map(Batch::len), Some(2_000), "{side:?}");
+        rig.unstick(side);
+    }
+    assert_eq!((rig.client.content(1).len(), rig.at("rest").content(1).len()), (10_000, 10_000));
 }
 
 /// However long a turn may be, a frame is no longer than its receiver allows.

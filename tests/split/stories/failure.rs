@@ -305,7 +305,9 @@ fn no_deadline_need_be() {
 /// Without requests it may be silent for as long as it likes; one that was given up in line is none.
 #[test]
 fn a_silent_backend_that_nobody_needs_is_not_asked() {
-    let mut rig = Rig::new();
+    let mut config = SplitConfig::default();
+    config.keepalive_after = Duration::from_secs(30);
+    let mut rig = Rig::with(config);
     rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(0), &[]);
     rig.get(1, "/");
     rig.client.say_reset(1, 8);

@@ -1,6 +1,6 @@
 //! Rule 5: what the peers allow.
 
-use oneport_core::split::SplitConfig;
+use oneport_core::split::{Batch, Side, SplitConfig};
 use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::super::rig::{Rig, GRPC, OK, POST};
@@ -145,6 +145,59 @@ fn a_head_that_is_too_large_for_the_backend_is_answered() {
     rig.get(3, &format!("/{}", "x".repeat(200)));
     assert_eq!(rig.at("rest").ids(), [1]);
     rig.expect_client(3, &[head(&[(":status", "431")]), Word::End]);
+    // Three fields of 32 bytes each, their names and values.
+    let rest = 200 - 3 * 32 - ":method".len() - "GET".len() - ":scheme".len() - "http".len() - ":path/".len();
+    rig.get(5, &format!("/{}", "x".repeat(rest)));
+    rig.get(7, &format!("/{}", "x".repeat(rest + 1)));
+    assert_eq!(rig.at("rest").ids(), [1, 5], "as large as it may be");
+}
+
+/// At the mark nothing more is read that would add to what its side does not take, and no request is added to it; a backend alone may
+/// cause twice as much on itself.
+#[test]
+fn at_the_mark_nobody_is_read() {
+    const ANSWER: usize = 9 + 8;
+    let mut config = SplitConfig::default();
+    config.output_mark = 2 * ANSWER;
+    let mut rig = Rig::with(config);
+    rig.get(1, "/");
+    let rest = rig.to("rest");
+    let (client, backend) = (Side::Client, Side::Backend(rest));
+
+    rig.stick(None);
+    for answers in 0..=2 {
+        // The first of them is on its way, and does not count.
+        rig.client.say_ping([0; 8]);
+        rig.run();
+        let wants = [client, backend].map(|side| rig.machine.wants_input(side));
+        assert_eq!(wants, [answers < 2; 2], "{answers} wait");
+    }
+    rig.unstick(None);
+    assert!(rig.machine.wants_input(client));
+    // It is not asked who has filled it up.
+    rig.stick(None);
+    rig.client.say_ping([0; 8]);
+    rig.run();
+    rig.at("rest").say_head(1, &[(":status", "200"), ("x-filler", &"f".repeat(40))], true, None);
+    rig.run();
+    assert!(!rig.machine.wants_input(client));
+    rig.unstick(None);
+
+    rig.stick(Some(rest));
+    for answers in 0..=4 {
+        rig.at("rest").say_ping([0; 8]);
+        rig.run();
+        assert_eq!(rig.machine.wants_input(backend), answers < 4, "{answers} wait");
+        assert!(rig.machine.wants_input(client));
+        // Given up while it waits, it is never sent; and it leaves a reset behind if it did not wait.
+        if answers == 2 {
+            rig.get(3, "/");
+            rig.client.say_reset(3, 8);
+            rig.run();
+        }
+    }
+    rig.unstick(Some(rest));
+    assert_eq!(rig.at("rest").ids(), [1]);
 }
 
 #[test]
@@ -204,4 +257,48 @@ fn trailers_keep_to_what_their_receiver_takes() {
     rig.at("a").say_head(3, &[("x-long", &long)], true, None);
     rig.run();
     rig.expect_client(3, &[head(&OK), Word::Reset(2)]);
+
+    // As large as they may be, to the byte: 32 for each field, its name and its value.
+    let most = "x".repeat(1_000 - 32 - "x-long".len());
+    let trailers = [("x-long", &*most)];
+    rig.client.say_head(5, &POST, false, None);
+    rig.run();
+    rig.client.say_head(5, &trailers, true, None);
+    rig.run();
+    rig.expect_at("rest", 5, &[head(&POST), head(&trailers), Word::End]);
+    rig.at("rest").say_head(5, &OK, false, None);
+    rig.at("rest").say_head(5, &trailers, true, None);
+    rig.run();
+    rig.expect_client(5, &[head(&OK), head(&trailers), Word::End]);
+    let response = [(":status", "200"), ("x-long", &most[32 + ":status".len() + "200".len()..])];
+    rig.get(7, "/a");
+    rig.at("a").say_head(7, &response, true, None);
+    rig.run();
+    rig.expect_client(7, &[head(&response), Word::End]);
+}
+
+/// One read of a backend can say much for a client that takes nothing: behind the mark it is not looked at, and goes on later.
+#[test]
+fn a_read_of_a_backend_is_looked_at_in_parts() {
+    let mut config = SplitConfig::default();
+    config.output_mark = 200;
+    let mut rig = Rig::with(config);
+    // Without a table each head is said in full.
+    rig.client.say_settings(65_535, 0, None, &[]);
+    for id in (1..=19).step_by(2) {
+        rig.get(id, "/");
+    }
+    rig.stick(None);
+    let long = "x".repeat(100);
+    let response = [(":status", "200"), ("x-long", &*long)];
+    for id in (1..=19).step_by(2) {
+        rig.at("rest").say_head(id, &response, true, None);
+    }
+    rig.run();
+    let batch = rig.stuck[&None].as_ref().map_or(0, Batch::len);
+    assert!((1..400).contains(&batch), "{batch} bytes at once");
+    rig.unstick(None);
+    for id in (1..=19).step_by(2) {
+        rig.expect_client(id, &[head(&response), Word::End]);
+    }
 }

@@ -72,6 +72,18 @@ fn content_is_as_long_as_it_was_announced() {
     rig.client.say_head(1, &[("t", "u")], true, None);
     rig.run();
     rig.expect_client(1, &[Word::Reset(1)]);
+    // Of nothing there is nothing to come.
+    let empty = [POST.to_vec(), vec![("content-length", "0")]].concat();
+    rig.client.say_head(3, &empty, true, None);
+    rig.run();
+    rig.expect_at("rest", 3, &[head(&empty), Word::End]);
+    // Trailers end a response too early as well.
+    let short = [(":status", "200"), ("content-length", "5")];
+    rig.at("rest").say_head(3, &short, false, None);
+    rig.at("rest").say_data(3, b"1234", false, None);
+    rig.at("rest").say_head(3, &[("t", "u")], true, None);
+    rig.run();
+    assert_eq!(rig.client.words(3).last(), Some(&Word::Reset(2)), "{:?}", rig.client.words(3));
 }
 
 #[test]
