@@ -40,8 +40,8 @@ Connections of clients that send their request without waiting, out of those mad
 {choice}
 """
 
-CHOICE = """5 ms: the least value of the sweep from which on no client was greeted for nothing in any of the conditions, busy machine included,
-with a margin over the 1 to 2 ms at which a client that writes its request in a second segment (httpx, net/http) still loses the race
+CHOICE = """5 ms: at least twice the value from which on no client of the sweep was greeted for nothing in any of the conditions, busy machine included.
+At 0 and 1 ms a client that writes its request in a second segment (httpx, net/http) still loses the race
 now and then. Each step further costs every gRPC connection the whole difference and spares hardly anybody a greeting. A client that
 is slower than that is not harmed: it is greeted, and its request goes where it would have gone. 0 is allowed; choose it when all
 HTTP/2 clients are gRPC."""
