@@ -69,7 +69,8 @@ impl<'a> Alarm<'a> {
             self.ring.set(self.at.into_std(), cx.waker());
             return Poll::Pending;
         }
-        if now.saturating_duration_since(self.at) < LATE {
+        // A bell that should have rung before says that the runtime was held up between its look and its clock.
+        if now.saturating_duration_since(self.at) < LATE && !self.ring.is_waiting() {
             return Poll::Ready(());
         }
         self.is_second = true;
@@ -116,6 +117,7 @@ mod tests {
     }
 
     /// Its task is polled by chance when the time is over, and nobody has looked at the sockets since.
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_runtime_looks_before_an_alarm_is_over() {
         let bell = Bell::new().expect("a bell");
@@ -135,6 +137,7 @@ mod tests {
     }
 
     /// However busy the machine is, and whoever of the runtime's threads is waiting for sockets.
+    #[cfg(target_os = "linux")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_was_sent_before_the_deadline_is_heard_first() {
         let bell = Arc::new(Bell::new().expect("a bell"));
@@ -189,6 +192,7 @@ mod tests {
     }
 
     /// Where time is simulated, the bell's is another one.
+    #[cfg(target_os = "linux")]
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_stopped_counts() {
         let bell = Bell::new().expect("a bell");

@@ -161,8 +161,13 @@ impl<'a> Ring<'a> {
 
     /// Whether it was set and has rung, not before its time.
     pub(super) fn has_rung(&self) -> bool {
+        self.key.is_some() && !self.is_waiting()
+    }
+
+    /// Whether it was set and has not rung.
+    pub(super) fn is_waiting(&self) -> bool {
         match (self.bell, self.key) {
-            (Some(bell), Some(key)) => !bell.lock().wakers.contains_key(&key),
+            (Some(bell), Some(key)) => bell.lock().wakers.contains_key(&key),
             _ => false,
         }
     }

@@ -34,5 +34,9 @@ impl<'a> Ring<'a> {
         false
     }
 
+    pub(super) const fn is_waiting(&self) -> bool {
+        false
+    }
+
     pub(super) const fn clear(&mut self) {}
 }
