@@ -59,7 +59,15 @@ impl Bell {
     pub(super) fn poll(&self, cx: &mut Context<'_>) {
         while let Poll::Ready(Ok(())) = self.timer.poll_read_ready(cx) {
             // How often it rang is no news. Until there is nothing more to read, it is ready.
-            while self.timer.try_read(&mut [0; 8]).is_ok() {}
+            let end = loop {
+                if let Err(end) = self.timer.try_read(&mut [0; 8]) {
+                    break end;
+                }
+            };
+            if end.kind() != io::ErrorKind::WouldBlock {
+                // A timer knows no other error. With one, it would be ready for ever: the runtime's own timers remain.
+                return;
+            }
             while let Some(waker) = self.next_due() {
                 waker.wake();
             }
@@ -81,13 +89,9 @@ impl Bell {
 
     /// Under the lock, so that the last setting is that for the first of all.
     fn set(&self, time: Duration) {
-        // A time of zero would stop it. The times are short.
-        let time = time.max(Duration::from_nanos(1));
-        let time = Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
-        };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: time };
+        // A time of zero would stop it. All times are short enough.
+        let Ok(time) = Timespec::try_from(time.max(Duration::from_nanos(1))) else { return };
+        let once = Itimerspec { it_interval: Timespec::default(), it_value: time };
         // It can not fail with a timer and a time such as these. If it did, the runtime's own timers would remain.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
@@ -145,15 +149,16 @@ impl<'a> Ring<'a> {
             drop(waiting);
             return;
         }
-        let time = at.saturating_duration_since(Instant::now());
-        if time > SHORT {
+        let time = || at.saturating_duration_since(Instant::now());
+        if time() > SHORT {
             return;
         }
         let waker = waker.clone();
         let mut waiting = bell.lock();
         let (key, is_first) = waiting.enter(at, waker);
         if is_first {
-            bell.set(time);
+            // Not the time of before the lock: it sets the clock for all.
+            bell.set(time());
         }
         drop(waiting);
         self.key = Some(key);

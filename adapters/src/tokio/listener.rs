@@ -37,7 +37,8 @@ pub trait Listener: Send + 'static {
     fn local_address(&self) -> io::Result<Address>;
 
     /// Whether the connections are sockets of the runtime that serves them, such as tokio's own. Then, on Linux, the mux's patience ends by a timer that
-    /// the runtime waits for together with its sockets, and not by the runtime's timers, which round up to whole milliseconds. No, unless said otherwise.
+    /// the runtime waits for together with its sockets, and not by the runtime's timers, which round up to whole milliseconds. No, unless said otherwise:
+    /// a listener that wraps one of tokio's should pass its answer on.
     ///
     /// Say so only of a runtime that has sockets (`enable_io`): on another one tokio panics.
     fn has_runtime_sockets(&self) -> bool {

@@ -188,9 +188,12 @@ impl<L: Listener> Mux<L> {
                     shared.stats.accept_failed();
                     if let Some(pause) = pause.failed(&error) {
                         let mut paused = pin!(sleep(pause));
-                        let is_stopped = poll_fn(|cx| match stop.as_mut().poll(cx) {
-                            Poll::Ready(()) => Poll::Ready(true),
-                            Poll::Pending => paused.as_mut().poll(cx).map(|()| false),
+                        let is_stopped = poll_fn(|cx| {
+                            bell.as_ref().inspect(|bell| bell.poll(cx));
+                            match stop.as_mut().poll(cx) {
+                                Poll::Ready(()) => Poll::Ready(true),
+                                Poll::Pending => paused.as_mut().poll(cx).map(|()| false),
+                            }
                         });
                         if is_stopped.await {
                             break;
