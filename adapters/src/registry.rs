@@ -485,6 +485,18 @@ mod tests {
         assert!(waiting(100).park(0));
     }
 
+    /// Its class and its last byte are what they were.
+    #[test]
+    fn more_of_the_same_counts() {
+        let start = Instant::now();
+        let registry = registry(9, 9, 100);
+        let ticket = registry.enter(start);
+        for bytes in [40, 60] {
+            ticket.update(Phase::Opening, Some(start), bytes, start);
+            assert_eq!(registry.undecided().bytes, bytes);
+        }
+    }
+
     /// Of each connection there is one, in a list that doubles.
     #[test]
     fn a_place_is_small() {

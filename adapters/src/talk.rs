@@ -175,3 +175,102 @@ impl Words {
         line.poll_flush(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use oneport_core::{matchers, Config, Reason};
+
+    use super::*;
+    use crate::context::Plan;
+    use crate::limits::Limits;
+
+    /// A client that says this, and takes words or does not.
+    struct Client {
+        says: &'static [u8],
+        takes: bool,
+        heard: Vec<u8>,
+        is_late: bool,
+        now: Instant,
+    }
+
+    impl Line for Client {
+        fn poll_input(
+            &mut self,
+            _cx: &mut Context<'_>,
+            machine: &mut MuxMachine<usize>,
+        ) -> Poll<io::Result<usize>> {
+            let says = core::mem::take(&mut self.says);
+            machine.handle_input(says, self.now);
+            if says.is_empty() {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok(says.len()))
+            }
+        }
+
+        fn poll_write(&mut self, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            if !self.takes {
+                return Poll::Pending;
+            }
+            self.heard.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn set_alarm(&mut self, _at: Instant) {}
+
+        fn poll_alarm(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+            if self.is_late {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        }
+
+        fn now(&self) -> Instant {
+            self.now
+        }
+    }
+
+    /// A client that is refused and does not read yet, and a poll of it.
+    fn refused(then: impl FnOnce(&mut Client, &crate::registry::Registry)) -> (Poll<End>, Client) {
+        let mut plan = Plan::new(Config::default(), Limits::default());
+        plan.route("ssh".into(), matchers::ssh());
+        let shared = plan.finish();
+        let now = Instant::now();
+        let mut client =
+            Client { says: b"GET / HTTP/1.1\r\n\r\n", takes: false, heard: Vec::new(), is_late: false, now };
+        let ticket = shared.registry.enter(now);
+        let mut talk = shared.talk(now);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(talk.poll(&mut client, &ticket, &mut cx).is_pending());
+        then(&mut client, &shared.registry);
+        let end = talk.poll(&mut client, &ticket, &mut cx);
+        (end, client)
+    }
+
+    #[test]
+    fn last_words_have_their_time_whatever_signal_comes() {
+        let (end, _) = refused(|_, registry| registry.shut_down());
+        assert!(end.is_pending());
+        let (end, client) = refused(|client, registry| {
+            registry.shut_down();
+            client.takes = true;
+        });
+        let is_told = |outcome| outcome == Outcome::Refused(Reason::NoRoute);
+        assert!(matches!(end, Poll::Ready(End::Closed { outcome, has_said: true, .. }) if is_told(outcome)));
+        assert!(client.heard.starts_with(b"HTTP/1.1 404 "));
+    }
+
+    #[test]
+    fn last_words_that_nobody_takes_end_with_their_time() {
+        let (end, client) = refused(|client, _| client.is_late = true);
+        assert!(matches!(end, Poll::Ready(End::Closed { has_said: true, .. })));
+        assert!(client.heard.is_empty());
+    }
+}

@@ -136,6 +136,20 @@ mod tests {
         }
     }
 
+    /// Between its look at the sockets and its clock.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_runtime_that_was_held_up_looks_again() {
+        let bell = Bell::new().expect("a bell");
+        let at = Instant::now() + LOOK;
+        let sleep = pin!(sleep_until(at));
+        let mut alarm = Alarm::new(sleep, Some(&bell));
+        // Nobody hears the bell.
+        poll_fn(|cx| alarm.poll(cx)).await;
+        assert!(alarm.is_second);
+        assert!(at.elapsed() >= LOOK);
+    }
+
     /// However busy the machine is, and whoever of the runtime's threads is waiting for sockets.
     #[cfg(target_os = "linux")]
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
