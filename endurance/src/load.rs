@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -86,9 +86,20 @@ impl World {
         options
     }
 
-    /// Connections that are open at the backends.
-    pub(crate) fn open(&self) -> u64 {
-        self.all().iter().map(|backend| backend.open.load(Ordering::Relaxed)).sum()
+    /// Waits until no backend has a connection: it hears of an end a moment after oneport has closed its side.
+    pub(crate) async fn emptied(&self, patience: Duration) -> Result<String, String> {
+        let started = Instant::now();
+        loop {
+            let open = |backend: &&Backend| backend.open.load(Ordering::Relaxed) > 0;
+            let left: Vec<_> = self.all().into_iter().filter(open).map(|backend| backend.address).collect();
+            if left.is_empty() {
+                return Ok(format!("after {:.1} s", started.elapsed().as_secs_f64()));
+            }
+            if started.elapsed() > patience {
+                return Err(format!("{left:?} still have one after {:.1} s", patience.as_secs_f64()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     fn all(&self) -> [&Backend; 10] {

@@ -9,7 +9,7 @@ use tokio::time::interval;
 
 use crate::checks::{Checks, Trouble};
 use crate::clients::{h2, http1, Stage};
-use crate::front::{patiently, Front, MODES, PATIENCE};
+use crate::front::{patiently, Front, AT_ONCE, MODES, PATIENCE};
 use crate::load::{drive, options, upset, Counts, World};
 use crate::plot::{lines, Series};
 use crate::process::Setup;
@@ -67,8 +67,7 @@ pub(crate) async fn run(minutes: f64, seed: u64, checks: &mut Checks) -> Result<
         );
         checks.check_ok(format!("{mode}: it still serves"), serves(front, &counts).await);
     }
-    let open = world.open();
-    checks.check("no backend has a connection left", open == 0, format!("{open}"));
+    checks.check_ok("no backend has a connection left", world.emptied(AT_ONCE).await);
 
     for front in fronts {
         let Ok(mut front) = Arc::try_unwrap(front) else {
