@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! serve tokio|smol direct|oneport http1|h2c      hyper, a connection a task
-//! serve std direct|oneport http1                 a connection a thread
+//! serve std direct|oneport|router http1          a connection a thread; `router`: each thread decides its own
 //! ```
 //!
 //! What they answer is in `oneport_benches::service`. Both forms of a server are the same code behind another source of connections. It prints `listening on ADDR` and ends with its
@@ -16,7 +16,7 @@ use std::thread;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use oneport::matchers;
+use oneport::{matchers, Addresses};
 use oneport_benches::service::{serve, MIB, ZEROS};
 use smol_hyper::rt::{FuturesIo, SmolExecutor};
 
@@ -29,8 +29,8 @@ enum Version {
 fn main() -> io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let [runtime, mode @ ("direct" | "oneport"), version] = words[..] else {
-        panic!("usage: serve tokio|smol|std direct|oneport http1|h2c");
+    let [runtime, mode @ ("direct" | "oneport" | "router"), version] = words[..] else {
+        panic!("usage: serve tokio|smol|std direct|oneport|router http1|h2c");
     };
     let version = if version == "h2c" { Version::Http2 } else { Version::Http1 };
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -46,6 +46,7 @@ fn main() -> io::Result<()> {
             let executor: Arc<smol::Executor<'static>> = Arc::default();
             smol::block_on(executor.clone().run(on_smol(listener, behind, version, executor)))
         }
+        "std" if mode == "router" => on_std_threads(listener),
         "std" => on_std(listener, behind),
         _ => panic!("no runtime {runtime}"),
     }
@@ -167,6 +168,24 @@ fn on_std(listener: TcpListener, behind: bool) -> io::Result<()> {
     });
     mux.serve();
     Ok(())
+}
+
+fn on_std_threads(listener: TcpListener) -> io::Result<()> {
+    let builder = oneport::std::Router::builder();
+    let router = builder.route("grpc", matchers::grpc()).route("http1", matchers::http1()).otherwise("rest").build();
+    loop {
+        let (stream, peer) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr()?;
+        let router = router.clone();
+        thread::spawn(move || {
+            let addresses = Addresses { peer: peer.into(), local: local.into() };
+            match router.decide(stream, addresses) {
+                Ok(connection) if connection.route() == Some("http1") => answer(connection),
+                _ => Ok(()),
+            }
+        });
+    }
 }
 
 /// Requests by turns with answers, until one says that it is the last or the client has gone.
