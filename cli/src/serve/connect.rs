@@ -1,8 +1,12 @@
 //! Connects to backends: names are resolved each time, and their addresses tried in turn.
 
+use std::future::{poll_fn, Future};
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::yield_now;
 use tokio::time::{timeout_at, Instant};
 
 use super::resolve::Resolver;
@@ -15,33 +19,72 @@ use crate::address::Address;
 /// # Errors
 /// The last failure.
 pub(super) async fn connect(address: &Address, resolver: &Resolver, until: Instant) -> io::Result<Socket> {
-    let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<_> = match address {
         Address::Unix(path) => {
-            return timeout_at(until, UnixStream::connect(path))
-                .await
-                .unwrap_or_else(|_| Err(timed_out()))
-                .map(Socket::Unix);
+            return in_time(until, UnixStream::connect(path)).await.map(Socket::Unix);
         }
         Address::Ip(address) => vec![*address],
-        Address::Name { host, port } => {
-            timeout_at(until, resolver.resolve(host, *port)).await.unwrap_or_else(|_| Err(timed_out()))?
-        }
+        Address::Name { host, port } => in_time(until, resolver.resolve(host, *port)).await?,
     };
     let count = addresses.len();
     for (i, address) in addresses.into_iter().enumerate() {
         let left = until.saturating_duration_since(Instant::now());
         let share = if i + 1 == count { left } else { left / 2 };
-        match timeout_at(Instant::now() + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
+        match in_time(Instant::now() + share, TcpStream::connect(address)).await {
+            Ok(stream) => {
                 let socket = Socket::Tcp(stream);
                 socket.tune();
                 return Ok(socket);
             }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = timed_out(),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+/// What the work comes to before `until`. A process that was stopped sees the clock before it sees what has come meanwhile: so once
+/// the time is over, the sockets are looked at once more.
+async fn in_time<T>(until: Instant, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let mut work = pin!(work);
+    if let Ok(done) = timeout_at(until, work.as_mut()).await {
+        return done;
+    }
+    yield_now().await;
+    let timed_out = || Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(done),
+        Poll::Pending => Poll::Ready(timed_out()),
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_has_come_while_the_process_was_stopped_counts() {
+        // Ready by now, but not seen by the first look.
+        let mut looks = 0;
+        let late = poll_fn(|_| {
+            looks += 1;
+            if looks == 1 {
+                Poll::Pending
+            } else {
+                Poll::Ready(Ok("connected"))
+            }
+        });
+        assert_eq!(in_time(Instant::now(), late).await.expect("it has come"), "connected");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_come_is_waited_for_until_then() {
+        let until = Instant::now() + Duration::from_millis(30);
+        let error = in_time(until, pending::<io::Result<()>>()).await.expect_err("nothing comes");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(Instant::now() >= until);
+    }
 }
