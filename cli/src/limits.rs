@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use oneport_core::split::SplitConfig;
+use oneport_core::wire::settings::SettingId;
 use oneport_core::Config;
 
 use crate::units::{parse_count, parse_duration, parse_size, show_duration, show_size};
@@ -62,6 +63,8 @@ impl Limits {
         split.max_header_block = self.mux.max_header_block;
         split.max_continuations = self.mux.max_continuations;
         split.max_header_list = self.mux.max_header_list;
+        // The one word of a greeting that has no option of its own.
+        split.extended_connect = self.mux.greeting.value_of(SettingId::ENABLE_CONNECT_PROTOCOL) == Some(1);
         split
     }
 }

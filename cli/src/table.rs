@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oneport_core::Matcher;
+use oneport_core::wire::settings::{Setting, SettingId};
+use oneport_core::{Config, Matcher};
 
 use crate::address::{Address, Backend};
 use crate::args::{Listening, Table};
@@ -298,12 +299,35 @@ impl Draft {
                 }
             }
         }
+        if self.per_request {
+            warnings.extend(self.without_effect());
+        }
         if environment.is_cloud_run && !self.per_request {
             warnings.push(
                 "K_SERVICE is set (Cloud Run): its proxy puts requests of many clients on one connection, and all of them go where \
                  the first one goes; what it needs is --per-request"
                     .to_owned(),
             );
+        }
+        warnings
+    }
+
+    /// With `--per-request` every HTTP/2 client is spoken to at once, and nobody is greeted.
+    fn without_effect(&self) -> Vec<String> {
+        let (asked, default) = (&self.limits.mux, Config::default());
+        let is_void = |setting: &Setting| {
+            setting.id != SettingId::ENABLE_CONNECT_PROTOCOL && !default.greeting.entries().contains(setting)
+        };
+        let mut warnings = Vec::new();
+        if asked.greeting.entries().iter().any(is_void) {
+            warnings.push(
+                "with --per-request, of the greeting only `enable-connect-protocol` has an effect; how many requests a client may \
+                 have open says --max-concurrent-streams"
+                    .to_owned(),
+            );
+        }
+        if asked.settings_patience != default.settings_patience {
+            warnings.push("--settings-patience has no effect with --per-request".to_owned());
         }
         warnings
     }

@@ -1,6 +1,7 @@
 //! What a table as a whole may and may not say.
 
 use super::*;
+use crate::greeting;
 
 fn draft(routes: &[&str]) -> Draft {
     let routes = routes.iter().enumerate();
@@ -104,4 +105,25 @@ fn per_request_needs_no_warning() {
     let plan = Draft { per_request: true, ..draft(&table) }.plan(&environment).unwrap();
     assert!(plan.per_request);
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
+fn what_has_no_effect_with_per_request_is_said() {
+    let warnings = |per_request: bool, greeting: &str, patience: u64| {
+        let mut draft = Draft { per_request, ..draft(&["any=a:1"]) };
+        draft.limits.mux.greeting = greeting::parse(greeting).unwrap();
+        draft.limits.mux.settings_patience = Duration::from_millis(patience);
+        draft.plan(&Environment::default()).unwrap().warnings
+    };
+    for (greeting, patience, expected) in [
+        ("max-concurrent-streams=100", 5, &[][..]),
+        ("enable-connect-protocol=1", 5, &[]),
+        ("max-concurrent-streams=7", 5, &["only `enable-connect-protocol`"]),
+        ("max-frame-size=16384", 0, &["only `enable-connect-protocol`", "--settings-patience"]),
+    ] {
+        let said = warnings(true, greeting, patience);
+        assert_eq!(said.len(), expected.len(), "{greeting:?}: {said:?}");
+        assert!(said.iter().zip(expected).all(|(said, part)| said.contains(part)), "{greeting:?}: {said:?}");
+        assert_eq!(warnings(false, greeting, patience), Vec::<String>::new());
+    }
 }

@@ -133,6 +133,18 @@ fn a_closed_route_is_forbidden() {
 }
 
 #[test]
+fn clients_may_use_extended_connect_if_the_greeting_says_so() {
+    let greeting = ["--per-request", "--greeting", "enable-connect-protocol=1,max-concurrent-streams=100"];
+    for (options, is_said) in [(&greeting[..], true), (&["--per-request"], false)] {
+        let serve = Serve::start(nobody(), options);
+        let (head, settings) = Client::new(&serve).frame().expect("its SETTINGS");
+        assert_eq!(head.kind, Kind::SETTINGS);
+        // 0x8 is ENABLE_CONNECT_PROTOCOL (RFC 8441 §3).
+        assert_eq!(settings.chunks(6).any(|setting| setting == [0, 8, 0, 0, 0, 1]), is_said, "{settings:?}");
+    }
+}
+
+#[test]
 fn a_signal_drains_what_is_split() {
     let mut serve = Serve::start(nobody(), &["--per-request"]);
     let mut client = Client::new(&serve);
