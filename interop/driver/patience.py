@@ -18,7 +18,7 @@ VALUES = ["0ms", "1ms", "2ms", "5ms", "10ms", "20ms", "50ms"]
 PAGE = """# Patience
 
 How long an HTTP/2 client must have been silent behind its SETTINGS before oneport greets it: `Config::settings_patience`,
-`--settings-patience`. Each connection of a client that waits (every gRPC stack but tonic) pays it once. Too short, and a client that
+`--settings-patience`. Each connection of a client that waits (grpc-go, grpc-java, grpc-js, C-core) pays it once. Too short, and a client that
 would have spoken in the next segment is greeted for nothing: it works all the same (`handshake.md`), but its backend connection is
 no longer untouched, and it loses extended CONNECT.
 

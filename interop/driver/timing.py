@@ -25,7 +25,7 @@ class Timing:
 
     def render(self):
         out = ["## Time to first response", "", f"A fresh connection and one unary call; median of {self.count}, direct and through "
-               "oneport in turn. The difference is mostly `settings_patience`, which these clients pay once per connection.", "",
+               "oneport in turn. The difference is mostly `settings_patience`, which these clients pay once per connection, and with delay one way of the network.", "",
                "| condition | client | direct | through oneport |", "|---|---|---|---|"]
         out += [f"| {condition} | {client} | {direct:.1f} ms | {through:.1f} ms |" for condition, client, direct, through in self.first]
         out += ["", "## Greetings that were not needed", "", "Connections of clients that send their request at once, and how many of "
