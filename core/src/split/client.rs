@@ -8,12 +8,9 @@ use super::message;
 use super::peer::{Event, Fault};
 use super::reader::DataHead;
 use super::report::RequestReport;
+use super::stream::Response;
 use crate::matchers::Opening;
 use crate::wire::frame::{ErrorCode, Kind, PREFACE};
-
-/// How many times as many streams as the client may have open are held at most: those that it has done with, while their
-/// backends have not.
-const LINGERING_FACTOR: usize = 2;
 
 impl<R> Core<R> {
     /// Looks at what the client has sent, as long as there is room for what it causes.
@@ -163,9 +160,14 @@ impl<R> Core<R> {
         }
         let link = stream.link;
         if let Some(link) = self.links.iter().find(|candidate| Some(candidate.id) == link) {
-            // What the backend would end its connection for.
+            // What the backend would end its connection for. Its request has been passed on: REFUSED_STREAM would say that it may be
+            // sent again (RFC 9113 §8.7).
             if self.client.fields.list_size() > link.peer.max_header_list {
-                self.abort_for_client(id, ErrorCode::REFUSED_STREAM);
+                flow.is_ended = true;
+                match stream.response {
+                    Response::Final => self.abort_for_client(id, ErrorCode::CANCEL),
+                    _ => self.answer(id, Answer::TOO_LARGE),
+                }
                 return Ok(());
             }
         }
@@ -182,9 +184,8 @@ impl<R> Core<R> {
         if self.drain.as_ref().is_some_and(|drain| drain.last.is_some()) {
             return Ok(());
         }
-        let lingering = self.config.max_concurrent_streams as usize * LINGERING_FACTOR;
         if self.client_active >= self.config.max_concurrent_streams
-            || self.streams.len() >= lingering
+            || self.streams.len() >= self.most_streams()
             || self.held_fields + self.client.fields.len() > self.config.max_held_fields
         {
             if !self.resets.spend(1, self.now) {

@@ -54,11 +54,11 @@ impl<R> Core<R> {
             return self.finish(SplitOutcome::TimedOut(SplitPhase::Opening));
         }
         if self.client.block_since().is_some_and(|since| is_past(since, config.headers_deadline)) {
-            self.client.put_goaway(self.last_stream, ErrorCode::ENHANCE_YOUR_CALM);
+            self.client.put_goaway(self.last_served(), ErrorCode::ENHANCE_YOUR_CALM);
             return self.finish(SplitOutcome::TimedOut(SplitPhase::Headers));
         }
         if self.streams.is_empty() && is_past(self.idle_since, config.idle_deadline) {
-            self.client.put_goaway(self.last_stream, ErrorCode::NO_ERROR);
+            self.client.put_goaway(self.last_served(), ErrorCode::NO_ERROR);
             return self.finish(SplitOutcome::TimedOut(SplitPhase::Idle));
         }
         if self.has_idle_memory() && is_past(self.idle_since, SPARE_KEPT_FOR) {
@@ -103,7 +103,7 @@ impl<R> Core<R> {
     fn link_is_due(&mut self, id: BackendId) {
         let (now, config) = (self.now, self.config.clone());
         let Some(link) = self.link_mut(id) else { return };
-        let is_silent = link.is_needed() && now >= after(link.last_input, config.keepalive_after);
+        let is_silent = link.is_needed() && now >= after(link.silent_since(), config.keepalive_after);
         if is_silent && link.asked.is_none() && !is_new(link) {
             link.asked = Some(now);
             link.peer.put_ping(ALIVE);
@@ -124,7 +124,9 @@ fn is_new(link: &Link) -> bool {
 fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
     let alive = match link.asked {
         Some(asked) => Some(after(asked, config.keepalive_timeout)),
-        None => (link.is_needed() && !is_new(link)).then(|| after(link.last_input, config.keepalive_after)),
+        None => {
+            (link.is_needed() && !is_new(link)).then(|| after(link.silent_since(), config.keepalive_after))
+        }
     };
     [
         is_new(link).then(|| after(link.since, config.connect_deadline)),

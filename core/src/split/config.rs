@@ -64,7 +64,8 @@ pub struct SplitConfig {
     pub write_batch: usize,
     /// Composed bytes for one side from which nothing that would add to them is read any more. Default 64 KiB.
     pub output_mark: usize,
-    /// Streams reset by the machine whose late frames are still known to be late, not wrong. Default 256.
+    /// Streams reset by the machine whose late frames are still known to be late, not wrong; at least twice
+    /// [`max_concurrent_streams`](Self::max_concurrent_streams), whatever is set here. Default 256.
     pub remembered_resets: usize,
 
     /// Streams that a client resets or opens in excess (CVE-2023-44487); beyond it GOAWAY. Default 1,000 and 100 a second

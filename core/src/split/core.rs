@@ -15,6 +15,10 @@ use crate::mux::after;
 use crate::routes::Routes;
 use crate::wire::frame::ErrorCode;
 
+/// How many times as many streams as the client may have open are held at most: those that it has done with, while their
+/// backends have not.
+const LINGERING_FACTOR: usize = 2;
+
 #[derive(Debug)]
 pub(super) struct Core<R> {
     pub(super) routes: Arc<Routes<R>>,
@@ -89,6 +93,11 @@ impl<R> Core<R> {
         self.now = self.now.max(now);
     }
 
+    /// How many streams are held at most.
+    pub(super) fn most_streams(&self) -> usize {
+        (self.config.max_concurrent_streams as usize).saturating_mul(LINGERING_FACTOR)
+    }
+
     pub(super) fn link(&self, id: BackendId) -> Option<&Link> {
         self.links.iter().find(|link| link.id == id)
     }
@@ -123,7 +132,8 @@ impl<R> Core<R> {
     }
 
     pub(super) fn remember(&mut self, id: u32) {
-        if self.remembered.len() >= self.config.remembered_resets {
+        // At least all that one event can end: a backend takes all its streams with it.
+        if self.remembered.len() >= self.config.remembered_resets.max(self.most_streams()) {
             self.remembered.pop_front();
         }
         self.remembered.push_back(id);
@@ -286,7 +296,7 @@ impl<R> Core<R> {
     /// The client has broken the protocol: its connection ends (RFC 9113 §5.4.1).
     pub(super) fn fail_client(&mut self, code: ErrorCode) {
         if self.end.is_none() {
-            self.client.put_goaway(self.last_stream, code);
+            self.client.put_goaway(self.last_served(), code);
             self.finish(SplitOutcome::Refused(code));
         }
     }

@@ -4,6 +4,7 @@
 use super::answers::Answer;
 use super::client::wake;
 use super::core::Core;
+use super::fields::Fields;
 use super::links::{BackendId, LinkState};
 use super::stream::Response;
 use super::ConnectionEnd;
@@ -15,6 +16,7 @@ impl<R> Core<R> {
     /// Ids must rise on each connection (RFC 9113 §5.1.1): where a later request has been opened, this one has to be tried
     /// again by the client.
     pub(super) fn enqueue(&mut self, id: u32) {
+        let now = self.now;
         let Some(stream) = self.streams.get(id) else { return };
         let outlet = stream.outlet;
         let current = self.outlets.get(outlet).and_then(|outlet| outlet.current);
@@ -24,7 +26,7 @@ impl<R> Core<R> {
         };
         match self.link_mut(link) {
             Some(link) if link.highest < id => {
-                link.wait(id);
+                link.wait(id, now);
                 let link = link.id;
                 if let Some(stream) = self.streams.get_mut(id) {
                     stream.link = Some(link);
@@ -67,8 +69,10 @@ impl<R> Core<R> {
         if stream.is_extended_connect && !link.peer.connect_protocol {
             return self.answer(id, Answer::NO_EXTENDED_CONNECT);
         }
-        if link.peer.max_header_list < self.config.max_header_list
-            && stream.head.list_size() > link.peer.max_header_list
+        let most = link.peer.max_header_list;
+        let is_too_large = |fields: &Fields| fields.list_size() > most;
+        if most < self.config.max_header_list
+            && (is_too_large(&stream.head) || is_too_large(&stream.up.trailers))
         {
             return self.answer(id, Answer::TOO_LARGE);
         }
@@ -109,11 +113,13 @@ impl<R> Core<R> {
         self.fail_link(id, None);
     }
 
-    /// Connections that take no more requests and have none are closed.
+    /// Connections that take no more requests and have none are closed, once the last words of those that they had are written.
     pub(super) fn close_drained(&mut self) {
-        while let Some(at) = self.links.iter().position(|link| {
-            link.state == LinkState::Draining && link.active == 0 && link.peer.outbox.is_empty()
-        }) {
+        while let Some(at) = self
+            .links
+            .iter()
+            .position(|link| link.state == LinkState::Draining && link.active == 0 && link.peer.is_written())
+        {
             let id = self.links[at].id;
             self.fail_link(id, Some(ConnectionEnd::Clean));
         }

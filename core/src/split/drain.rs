@@ -44,9 +44,18 @@ impl<R> Core<R> {
         }
     }
 
-    /// Ends when there is nothing more to wait for.
+    /// The last stream that a GOAWAY may name: it never rises (RFC 9113 §6.8), whatever the client opened behind the second one.
+    pub(super) fn last_served(&self) -> u32 {
+        let fixed = self.drain.as_ref().and_then(|drain| drain.last);
+        fixed.map_or(self.last_stream, |last| last.min(self.last_stream))
+    }
+
+    /// Ends when there is nothing more to wait for, the last words of requests to their backends included.
     pub(super) fn end_if_done(&mut self) {
         if self.end.is_some() || !self.streams.is_empty() || !self.client.outbox.is_empty() {
+            return;
+        }
+        if self.links.iter().any(|link| link.highest > 0 && !link.peer.is_written()) {
             return;
         }
         if self.drain.as_ref().is_some_and(|drain| drain.last.is_some()) {

@@ -41,6 +41,8 @@ pub(super) struct Link {
     pub(super) waiting: VecDeque<u32>,
     pub(super) since: Instant,
     pub(super) last_input: Instant,
+    /// When requests began to depend on it.
+    pub(super) needed_since: Instant,
     /// When it was asked whether it lives.
     pub(super) asked: Option<Instant>,
 }
@@ -58,6 +60,7 @@ impl Link {
             waiting: VecDeque::new(),
             since: now,
             last_input: now,
+            needed_since: now,
             asked: None,
         }
     }
@@ -80,8 +83,16 @@ impl Link {
         self.active > 0 || !self.waiting.is_empty()
     }
 
+    /// Since when it has been silent although requests depend on it: one that had nothing to do has not been asked anything.
+    pub(super) fn silent_since(&self) -> Instant {
+        self.last_input.max(self.needed_since)
+    }
+
     /// Lets a request wait, in its place.
-    pub(super) fn wait(&mut self, id: u32) {
+    pub(super) fn wait(&mut self, id: u32, now: Instant) {
+        if !self.is_needed() {
+            self.needed_since = now;
+        }
         let at = self.waiting.partition_point(|waiting| *waiting < id);
         self.waiting.insert(at, id);
     }

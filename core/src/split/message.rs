@@ -138,6 +138,19 @@ fn check_field(field: &Field<'_>) -> Result<(), Malformed> {
     }
 }
 
+/// The field as it is passed on: without blanks around its value, which make a message malformed (RFC 9113 §8.2.1) but are not
+/// part of a value anyway (RFC 9110 §5.5). gRPC servers send them, in the `grpc-message` of an error whose text ends in one. Those
+/// that frame or route a message stay as they came, and malformed.
+pub(super) fn without_blanks(mut field: Field<'_>) -> Field<'_> {
+    let is_strict = field.name.first() == Some(&b':') || matches!(field.name, b"content-length" | b"host");
+    if !is_strict {
+        while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = field.value {
+            field.value = rest;
+        }
+    }
+    field
+}
+
 /// RFC 9110 §8.6. Repeated ones are refused, alike or not.
 fn set_content_length(slot: &mut Option<u64>, value: &[u8]) -> Result<(), Malformed> {
     if value.is_empty() || slot.is_some() {

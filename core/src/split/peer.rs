@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::batch::Batch;
 use super::bucket::Bucket;
 use super::fields::Fields;
+use super::message;
 use super::reader::{DataHead, FrameReader, Piece};
 use super::SplitConfig;
 use crate::wire::frame::{encode_frame, flag, ErrorCode, Head, Kind, DEFAULT_MAX_FRAME_SIZE};
@@ -417,7 +418,7 @@ impl Peer {
         let decoded = self.decoder.decode(block, &limits, |field| {
             size += field.list_size();
             if size <= config.max_header_list {
-                fields.push(&field);
+                fields.push(&message::without_blanks(field));
             } else {
                 *is_oversized = true;
             }

@@ -106,3 +106,40 @@ fn responses_that_are_given_up_keep_nothing_of_the_connections_window() {
     }
     assert_eq!(rig.machine.buffered(), 0);
 }
+
+/// Responses that stand still, because the client takes nothing of them, hold a part of their backend's connection window. What is
+/// left of it goes round for the others, however little it is.
+#[test]
+fn streams_that_stand_still_do_not_keep_the_others_waiting() {
+    for still in [8, 9, 12, 15] {
+        let mut rig = Rig::new();
+        rig.client.say_settings(0, 4_096, None, &[]);
+        rig.client.grant(0, 1 << 20);
+        rig.run();
+        let live = 2 * still + 1;
+        for id in (1..=live).step_by(2) {
+            rig.get(id, "/");
+            rig.at("rest").say_head(id, &OK, false, None);
+            rig.run();
+        }
+        for id in (1..live).step_by(2) {
+            while rig.at("rest").sendable(id) > 0 {
+                let count = rig.at("rest").sendable(id).min(16_384);
+                rig.at("rest").say_data(id, &vec![b'x'; count], false, None);
+                rig.run();
+            }
+            assert_eq!(rig.client.content(id), b"");
+        }
+        rig.client.grant(live, 65_535);
+        let mut sent = 0;
+        while sent < 4 << 20 {
+            rig.run();
+            let count = rig.at("rest").sendable(live).min(16_384);
+            assert!(count > 0, "with {still} that stand still, the other one does after {sent} bytes");
+            rig.at("rest").say_data(live, &vec![b'y'; count], false, None);
+            sent += count;
+        }
+        rig.run();
+        assert_eq!(rig.client.content(live).len(), sent);
+    }
+}

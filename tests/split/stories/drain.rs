@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use oneport_core::split::{ConnectionEnd, Side, SplitConfig, SplitOutcome, SplitPhase};
+use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
 
-use super::super::rig::{Rig, GET, OK};
-use super::super::strict::{head, Word};
+use super::super::rig::{Rig, GET, OK, POST};
+use super::super::strict::{data, head, Word};
 
 #[test]
 fn a_drain_loses_nothing() {
@@ -122,4 +123,60 @@ fn the_config_sets_the_times() {
     rig.run();
     rig.pass(Duration::from_secs(2));
     assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Drain)));
+}
+
+/// What the client sent of a request goes to its backend, also if the response was there before: a connection is not closed
+/// over what was composed for it and is not written yet.
+#[test]
+fn the_end_of_a_request_is_written_before_its_connection_is_closed() {
+    for who_ends in ["backend", "shutdown", "client"] {
+        let mut rig = Rig::new();
+        rig.client.say_head(1, &POST, false, None);
+        rig.run();
+        rig.at("rest").say_head(1, &OK, true, None);
+        rig.run();
+        let rest = rig.to("rest");
+        rig.stick(Some(rest));
+        match who_ends {
+            "backend" => rig.at("rest").say_goaway(1, 0),
+            "shutdown" => rig.machine.handle_shutdown(rig.now),
+            _ => rig.client.say_goaway(0, 0),
+        }
+        rig.run();
+        rig.client.say_data(1, b"the end", true, None);
+        rig.run();
+        assert_eq!((rig.backends[&rest].closed, rig.outcome), (None, None), "{who_ends}");
+        rig.unstick(Some(rest));
+        rig.expect_at("rest", 1, &[head(&POST), data("the end"), Word::End]);
+        assert_eq!(rig.backends[&rest].closed, Some(ConnectionEnd::Clean), "{who_ends}");
+        let outcome = match who_ends {
+            "backend" => None,
+            "shutdown" => Some(SplitOutcome::Drained),
+            _ => Some(SplitOutcome::Left),
+        };
+        assert_eq!(rig.outcome, outcome, "{who_ends}");
+    }
+}
+
+/// RFC 9113 §6.8: the last stream of a GOAWAY never rises, whatever the client opened behind the one that fixed it.
+#[test]
+fn the_last_stream_never_rises() {
+    let mut config = SplitConfig::default();
+    config.headers_deadline = Duration::from_secs(2);
+    let mut broken = Rig::with(config.clone());
+    let mut late = Rig::with(config);
+    for rig in [&mut broken, &mut late] {
+        rig.get(1, "/");
+        rig.machine.handle_shutdown(rig.now);
+        rig.run();
+        assert_eq!(rig.client.goaways, [(0x7fff_ffff, 0), (1, 0)]);
+        rig.get(3, "/");
+    }
+    encode_frame(&mut broken.client.out, Kind::PING, 0, 0, b"short");
+    broken.run();
+    assert_eq!(broken.client.goaways.last(), Some(&(1, ErrorCode::FRAME_SIZE_ERROR.0)));
+    encode_frame(&mut late.client.out, Kind::HEADERS, 0, 5, b"\x82");
+    late.run();
+    late.pass(Duration::from_secs(2));
+    assert_eq!(late.client.goaways.last(), Some(&(1, ErrorCode::ENHANCE_YOUR_CALM.0)));
 }

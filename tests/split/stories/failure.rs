@@ -405,3 +405,52 @@ fn what_nobody_takes_behind_a_whole_response_is_given_up() {
     assert_eq!(rig.machine.streams(), 0);
     assert_eq!(rig.outcome, None);
 }
+
+/// A backend that had nothing to do was silent with good reason: its time begins with the request.
+#[test]
+fn a_backend_is_not_asked_for_the_time_in_which_nobody_needed_it() {
+    let mut config = SplitConfig::default();
+    config.keepalive_after = Duration::from_secs(30);
+    let mut rig = Rig::with(config);
+    rig.get(1, "/a");
+    rig.at("a").say_head(1, &OK, true, None);
+    rig.run();
+    rig.pass(Duration::from_secs(100));
+    rig.get(3, "/a");
+    rig.pass(Duration::from_secs(29));
+    assert!(rig.at("a").pings.is_empty());
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.at("a").pings.len(), 1);
+    // One request more is no sign of life.
+    rig.get(5, "/a");
+    rig.pass(Duration::from_secs(29));
+    assert_eq!(rig.at("a").pings.len(), 1);
+    rig.pass(Duration::from_secs(1));
+    assert_eq!(rig.at("a").pings.len(), 2);
+}
+
+/// What the client has on its way for streams that one backend took with it is late, however many they were, and harms no other.
+#[test]
+fn a_backend_that_dies_with_many_streams_harms_no_other() {
+    let mut config = SplitConfig::default();
+    config.max_concurrent_streams = 300;
+    assert!(config.remembered_resets < 300, "or this shows nothing");
+    let mut rig = Rig::with(config);
+    rig.get(1, "/b");
+    let streams: Vec<u32> = (3..600).step_by(2).collect();
+    for id in &streams {
+        rig.client.say_head(*id, &[(":method", "POST"), (":scheme", "http"), (":path", "/a")], false, None);
+    }
+    rig.run();
+    assert_eq!(rig.at("a").ids().len(), streams.len());
+    let dead = rig.to("a");
+    rig.lose(dead);
+    for id in &streams {
+        rig.client.say_head(*id, &[("x", "y")], true, None);
+    }
+    rig.run();
+    assert_eq!(rig.outcome, None);
+    rig.at("b").say_head(1, &OK, true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), Word::End]);
+}

@@ -250,31 +250,51 @@ fn trailers_keep_to_what_their_receiver_takes() {
     rig.run();
     rig.client.say_head(1, &[("x-long", &long)], true, None);
     rig.run();
-    rig.expect_client(1, &[Word::Reset(7)]);
-    rig.client.say_settings(65_535, 4_096, None, &[list(1_000)]);
-    rig.get(3, "/a");
-    rig.at("a").say_head(3, &OK, false, None);
-    rig.at("a").say_head(3, &[("x-long", &long)], true, None);
+    // Not REFUSED_STREAM, which would say that the backend has not seen the request (RFC 9113 §8.7).
+    rig.expect_client(1, &[head(&[(":status", "431")]), Word::End]);
+    rig.expect_at("rest", 1, &[head(&POST), Word::Reset(8)]);
+    rig.client.say_head(9, &POST, false, None);
     rig.run();
-    rig.expect_client(3, &[head(&OK), Word::Reset(2)]);
+    rig.at("rest").say_head(9, &OK, false, None);
+    rig.run();
+    rig.client.say_head(9, &[("x-long", &long)], true, None);
+    rig.run();
+    rig.expect_client(9, &[head(&OK), Word::Reset(8)]);
+    // They come before the backend has said what it takes.
+    rig.auto_connect = false;
+    rig.client.say_head(11, &[(":method", "POST"), (":scheme", "http"), (":path", "/b")], false, None);
+    rig.client.say_head(11, &[("x-long", &long)], true, None);
+    rig.run();
+    let late = rig.to("b");
+    rig.connect(late);
+    rig.run();
+    rig.expect_client(11, &[head(&[(":status", "431")]), Word::End]);
+    assert_eq!(rig.at("b").ids(), [0; 0]);
+    rig.auto_connect = true;
+    rig.client.say_settings(65_535, 4_096, None, &[list(1_000)]);
+    rig.get(13, "/a");
+    rig.at("a").say_head(13, &OK, false, None);
+    rig.at("a").say_head(13, &[("x-long", &long)], true, None);
+    rig.run();
+    rig.expect_client(13, &[head(&OK), Word::Reset(2)]);
 
     // As large as they may be, to the byte: 32 for each field, its name and its value.
     let most = "x".repeat(1_000 - 32 - "x-long".len());
     let trailers = [("x-long", &*most)];
-    rig.client.say_head(5, &POST, false, None);
+    rig.client.say_head(15, &POST, false, None);
     rig.run();
-    rig.client.say_head(5, &trailers, true, None);
+    rig.client.say_head(15, &trailers, true, None);
     rig.run();
-    rig.expect_at("rest", 5, &[head(&POST), head(&trailers), Word::End]);
-    rig.at("rest").say_head(5, &OK, false, None);
-    rig.at("rest").say_head(5, &trailers, true, None);
+    rig.expect_at("rest", 15, &[head(&POST), head(&trailers), Word::End]);
+    rig.at("rest").say_head(15, &OK, false, None);
+    rig.at("rest").say_head(15, &trailers, true, None);
     rig.run();
-    rig.expect_client(5, &[head(&OK), head(&trailers), Word::End]);
+    rig.expect_client(15, &[head(&OK), head(&trailers), Word::End]);
     let response = [(":status", "200"), ("x-long", &most[32 + ":status".len() + "200".len()..])];
-    rig.get(7, "/a");
-    rig.at("a").say_head(7, &response, true, None);
+    rig.get(17, "/a");
+    rig.at("a").say_head(17, &response, true, None);
     rig.run();
-    rig.expect_client(7, &[head(&response), Word::End]);
+    rig.expect_client(17, &[head(&response), Word::End]);
 }
 
 /// One read of a backend can say much for a client that takes nothing: behind the mark it is not looked at, and goes on later.

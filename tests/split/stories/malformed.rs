@@ -199,3 +199,30 @@ fn interim_responses_are_bounded() {
     assert_eq!(rig.client.words(1).len(), 32 + 2);
     assert_eq!(rig.client.words(1)[32..], [head(&[(":status", "502")]), Word::End]);
 }
+
+/// gRPC servers end `grpc-message` with a blank if the text of their error does, and everybody lets them. The blanks are no part of
+/// the value (RFC 9110 §5.5), and are not passed on.
+#[test]
+fn blanks_around_a_value_are_taken_off() {
+    let mut rig = Rig::new();
+    let request = |value: &'static str| {
+        [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("x", value), ("y", " \t ")]
+    };
+    rig.client.say_head(1, &request("\t a b \t"), true, None);
+    rig.run();
+    let trimmed = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("x", "a b"), ("y", "")];
+    rig.expect_at("rest", 1, &[head(&trimmed), Word::End]);
+    rig.at("rest").say_head(1, &OK, false, None);
+    rig.at("rest").say_head(1, &[("grpc-status", "5"), ("grpc-message", "no such user: ")], true, None);
+    rig.run();
+    let trailers = [("grpc-status", "5"), ("grpc-message", "no such user:")];
+    rig.expect_client(1, &[head(&OK), head(&trailers), Word::End]);
+    // Those that say where a message goes, and where it ends, are to be exact.
+    for (id, field) in [(3, ("host", "a ")), (5, ("content-length", " 0")), (7, (":authority", " a"))] {
+        let mut fields = vec![(":method", "GET"), (":scheme", "http"), (":path", "/")];
+        fields.insert(3, field);
+        rig.client.say_head(id, &fields, true, None);
+        rig.run();
+        rig.expect_client(id, &[Word::Reset(1)]);
+    }
+}

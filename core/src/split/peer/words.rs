@@ -47,9 +47,13 @@ impl Peer {
     }
 
     /// Bytes that count against the connection's window have found their place, or nobody wants them.
+    ///
+    /// They are given back once they are half of the window, or half of what the sender has left: what streams that stand still
+    /// hold of the window must not keep what the others use below a mark for ever.
     pub(in crate::split) fn credit(&mut self, bytes: usize) {
         self.uncredited += bytes as u32;
-        if self.uncredited >= self.window / 2 {
+        let left = self.recv_window.clamp(0, i64::from(self.window)) as u32;
+        if self.uncredited > 0 && self.uncredited >= self.window.min(left) / 2 {
             let increment = std::mem::take(&mut self.uncredited);
             self.recv_window += i64::from(increment);
             self.put_window_update(0, increment);
@@ -113,6 +117,11 @@ impl Peer {
     /// When the batch that is being written was handed out.
     pub(in crate::split) const fn in_flight(&self) -> Option<Instant> {
         self.in_flight
+    }
+
+    /// Whether all that was composed has been written.
+    pub(in crate::split) fn is_written(&self) -> bool {
+        self.outbox.is_empty() && self.in_flight.is_none()
     }
 
     /// The batch to write, if there is one and no other is being written.
