@@ -86,13 +86,18 @@ impl<R> Core<R> {
         self.streams.is_empty() && self.streams.has_spare()
     }
 
-    /// Responses that a client has not taken for long are given up, and what is left of requests behind their whole responses.
+    /// Responses that a client has not taken for long are given up, what is left of requests behind their whole responses, and
+    /// requests that a full backend has not taken: nobody has processed those.
     fn end_stalled(&mut self) {
         let (now, deadline) = (self.now, self.config.stall_deadline);
         let blocked = |stream: &Stream| {
-            [stream.down.blocked_since, stream.up.blocked_since].into_iter().flatten().min()
+            let since = [stream.down.blocked_since, stream.up.blocked_since, stream.waiting_since];
+            since.into_iter().flatten().min()
         };
         let is_stalled = |since: Option<Instant>| since.is_some_and(|since| now >= after(since, deadline));
+        for id in self.streams.ids(|stream| is_stalled(stream.waiting_since)) {
+            self.abort(id, ErrorCode::REFUSED_STREAM, ErrorCode::CANCEL);
+        }
         for id in self.streams.ids(|stream| is_stalled(blocked(stream))) {
             self.abort_for_client(id, ErrorCode::CANCEL);
         }

@@ -88,7 +88,8 @@ pub struct SplitConfig {
     pub idle_deadline: Duration,
     /// How long a batch may take to be written. Default 30 s.
     pub write_deadline: Duration,
-    /// How long a response may wait for a client that grants no window. Default 5 min (Envoy's stream idle timeout).
+    /// How long a response may wait for a client that grants no window, and a request for its turn at a backend that takes no more.
+    /// Default 5 min (Envoy's stream idle timeout).
     pub stall_deadline: Duration,
     /// How long a backend may take to be connected and to say its SETTINGS. Default 5 s.
     pub connect_deadline: Duration,

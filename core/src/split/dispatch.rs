@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::links::{BackendId, LinkState};
 use super::stream::Response;
 use super::ConnectionEnd;
+use crate::mux::after;
 use crate::wire::frame::ErrorCode;
 
 impl<R> Core<R> {
@@ -30,6 +31,7 @@ impl<R> Core<R> {
                 let link = link.id;
                 if let Some(stream) = self.streams.get_mut(id) {
                     stream.link = Some(link);
+                    stream.waiting_since.get_or_insert(now);
                 }
             }
             _ => self.abort(id, ErrorCode::REFUSED_STREAM, ErrorCode::CANCEL),
@@ -56,6 +58,10 @@ impl<R> Core<R> {
         loop {
             let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
             if !link.has_room(&self.config) {
+                if !link.waiting.is_empty() {
+                    let check = after(self.now, self.config.stall_deadline);
+                    self.stall_check.get_or_insert(check);
+                }
                 return;
             }
             let Some(stream) = link.waiting.pop_front() else { return };
@@ -81,6 +87,7 @@ impl<R> Core<R> {
         link.highest = id;
         link.active += 1;
         stream.is_open_at_link = true;
+        stream.waiting_since = None;
         stream.up.is_sent = is_all;
         stream.up.send_window = i64::from(link.peer.initial_window);
         stream.down.recv_window = i64::from(link.peer.local_window);

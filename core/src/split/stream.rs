@@ -181,6 +181,8 @@ pub(super) struct Stream {
     pub(super) outlet: usize,
     /// The connection that it waits for or was opened on.
     pub(super) link: Option<BackendId>,
+    /// Since when it waits for its turn there.
+    pub(super) waiting_since: Option<Instant>,
     /// It counts there among the streams that are open.
     pub(super) is_open_at_link: bool,
     /// It counts among the client's open streams.

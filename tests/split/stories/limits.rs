@@ -1,5 +1,7 @@
 //! Rule 5: what the peers allow.
 
+use std::time::Duration;
+
 use oneport_core::split::{Batch, Side, SplitConfig};
 use oneport_core::wire::settings::{Setting, SettingId};
 
@@ -321,4 +323,30 @@ fn a_read_of_a_backend_is_looked_at_in_parts() {
     for id in (1..=19).step_by(2) {
         rig.expect_client(id, &[head(&response), Word::End]);
     }
+}
+
+/// A backend that takes no more requests, and lives, does not keep them for ever. They may be sent again: nobody has processed them.
+#[test]
+fn who_waits_for_a_turn_has_a_time() {
+    let mut config = SplitConfig::default();
+    config.stall_deadline = Duration::from_secs(20);
+    let mut rig = Rig::with(config);
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(1), &[]);
+    for id in [1, 3] {
+        rig.get(id, "/");
+    }
+    rig.pass(Duration::from_secs(10));
+    rig.get(5, "/");
+    rig.pass(Duration::from_millis(9_900));
+    assert!(rig.client.words(3).is_empty());
+    rig.pass(Duration::from_millis(100));
+    rig.expect_client(3, &[Word::Reset(7)]);
+    rig.expect_client(5, &[]);
+    // Who has had its turn takes the time that it needs, as does who gets it now.
+    rig.expect_client(1, &[]);
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    rig.pass(Duration::from_secs(60));
+    assert_eq!(rig.at("rest").ids(), [1, 5]);
+    rig.expect_client(5, &[]);
 }
