@@ -269,3 +269,25 @@ fn recordings_of_other_protocols_are_no_requests() {
         assert_eq!(answers[settled], Progress::Invalid, "{}", flight.name);
     }
 }
+
+/// What is whole is read at once and what is not byte by byte: no way round may take what the other one refuses.
+#[test]
+fn a_field_line_is_the_same_in_each_cut() {
+    for (line, is_good) in [
+        ("a: b\r\n", true),
+        ("a:\r\n", true),
+        (": b\r\n", false),
+        (":\r\n", false),
+        ("a : b\r\n", false),
+        ("a\r\n", false),
+        ("a: b\0\r\n", false),
+        ("a: b\r", false),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\n{line}\r\n");
+        let expected = if is_good { Progress::Done } else { Progress::Invalid };
+        assert_eq!(whole(LIMIT, head.as_bytes()), expected, "{line:?}");
+        let mut bytewise = HeadScanner::new(LIMIT);
+        let ends = (1..=head.len()).map(|end| bytewise.scan(&head.as_bytes()[..end]));
+        assert_eq!(ends.last(), Some(expected), "{line:?}, byte by byte");
+    }
+}

@@ -298,3 +298,20 @@ pub(crate) fn starts_with(bytes: &[u8], prefix: &[u8]) -> Fact<()> {
         Fact::Absent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_was_not_needed_is_given_back() {
+        let mut facts = Facts::of_request();
+        let mut request = facts.take_request();
+        request.reserve(10_000);
+        request.push_field(b"name", b"value");
+        facts.put_request(request);
+        assert!(facts.held() >= 10_000);
+        facts.shrink_to_fit();
+        assert!((1..100).contains(&facts.held()), "{}", facts.held());
+    }
+}

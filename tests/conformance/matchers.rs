@@ -65,6 +65,7 @@ fn everything() {
     settles(all([]), "", Verdict::Match, 0);
     settles(any_of([]), "", Verdict::NoMatch, 0);
     assert!(any().takes_everything() && all([any()]).takes_everything() && !http().takes_everything());
+    assert!(any_of([http(), any()]).takes_everything() && !any_of([http(), ssh()]).takes_everything());
 }
 
 /// C-9, C-11: decided at the first byte that differs, and never by a fixed length.

@@ -1,7 +1,8 @@
 //! Beside the laws: an opening is looked at no closer than its verdict needs, and nobody can tell by the verdict. What was looked at
 //! is right, what was not is unknown, and with `complete_facts` nothing is left.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use oneport_core::testing::{Client, Hello, Piece, Script, GET};
 use oneport_core::wire::tls::OwnedHello;
@@ -103,7 +104,7 @@ proptest! {
             let mut words = Vec::new();
             for refuses in [true, false] {
                 let handover = handover(scene, &cuts)?;
-                let now = std::time::Instant::now();
+                let now = Instant::now();
                 let mut machine = match refuses {
                     true => handover.refuse(Reason::Forbidden, now),
                     false => handover.shut_down(),
@@ -167,7 +168,7 @@ fn each_of_many_fields_is_found() {
     for name in names {
         for name in [name.to_ascii_lowercase(), name.to_ascii_uppercase()] {
             let routes = Routes::new().route(matchers::header(name.as_str(), matchers::is("blue")), ());
-            let now = std::time::Instant::now();
+            let now = Instant::now();
             let mut machine = MuxMachine::new(routes.into(), Config::default().into(), now);
             machine.handle_input(opening.as_bytes(), now);
             assert!(matches!(machine.poll_output(), Output::Routed(_)), "{name}");
@@ -208,7 +209,7 @@ fn who_is_shut_down_before_delivery_is_answered() {
 
 /// What a machine with this configuration does with these segments, said to it at once; then nothing more comes.
 fn told(config: Config, routes: Routes<&'static str>, segments: &[&[u8]]) -> (Option<Outcome>, Vec<u8>) {
-    let now = std::time::Instant::now();
+    let now = Instant::now();
     let mut machine = MuxMachine::new(routes.into(), config.into(), now);
     let mut words = Vec::new();
     for segment in segments {
@@ -248,4 +249,25 @@ fn a_request_line_that_ends_at_the_bound_of_the_head_is_known() {
             }
         }
     }
+}
+
+/// What the machine holds are the bytes of the opening and what it knows of them.
+#[test]
+fn facts_are_held_too() {
+    let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "p".repeat(200), "v".repeat(300));
+    let held = [false, true].map(|asks_for_fields| {
+        // It waits for one byte more.
+        let mut routes = Routes::new();
+        if asks_for_fields {
+            routes = routes.route(matchers::header("x", matchers::is("w")), "other");
+        }
+        let routes = routes.route(matchers::prefix(format!("{head}!")), "more");
+        let now = Instant::now();
+        let mut machine = MuxMachine::new(Arc::new(routes), Arc::default(), now);
+        machine.handle_input(head.as_bytes(), now);
+        assert!(matches!(machine.poll_output(), Output::NeedInput { .. }));
+        machine.buffered()
+    });
+    assert!(held[0] >= head.len(), "{held:?}");
+    assert!(held[1] >= held[0] + 500, "of path and fields nothing is counted: {held:?}");
 }
