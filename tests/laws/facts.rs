@@ -255,19 +255,12 @@ fn a_request_line_that_ends_at_the_bound_of_the_head_is_known() {
 #[test]
 fn facts_are_held_too() {
     let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "p".repeat(200), "v".repeat(300));
-    let held = [false, true].map(|asks_for_fields| {
-        // It waits for one byte more.
-        let mut routes = Routes::new();
-        if asks_for_fields {
-            routes = routes.route(matchers::header("x", matchers::is("w")), "other");
-        }
-        let routes = routes.route(matchers::prefix(format!("{head}!")), "more");
-        let now = Instant::now();
-        let mut machine = MuxMachine::new(Arc::new(routes), Arc::default(), now);
-        machine.handle_input(head.as_bytes(), now);
-        assert!(matches!(machine.poll_output(), Output::NeedInput { .. }));
-        machine.buffered()
-    });
-    assert!(held[0] >= head.len(), "{held:?}");
-    assert!(held[1] >= held[0] + 500, "of path and fields nothing is counted: {held:?}");
+    // It waits for one byte more.
+    let routes = Routes::new().route(matchers::prefix(format!("{head}!")), "more");
+    let now = Instant::now();
+    let mut machine = MuxMachine::new(Arc::new(routes), Arc::default(), now);
+    machine.handle_input(head.as_bytes(), now);
+    assert!(matches!(machine.poll_output(), Output::NeedInput { .. }));
+    // Once as they came, and of the request all but a few bytes of syntax.
+    assert!(machine.buffered() >= 2 * head.len() - 30, "{} of {}", machine.buffered(), head.len());
 }
