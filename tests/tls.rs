@@ -1,7 +1,7 @@
 //! ClientHellos: the laws of an incremental parser, and rustls as the second opinion.
 
 use crate::feed::{cuts, ends, ends_of, mutations, settled_at, Mutation};
-use crate::flights::{Speaks, FLIGHTS};
+use crate::flights::{flight, Speaks, FLIGHTS};
 use oneport_core::wire::progress::Progress;
 use oneport_core::wire::tls::{ClientHello, HelloReader};
 use proptest::collection::vec;
@@ -393,7 +393,17 @@ fn what_was_scanned_is_not_read_again() {
         }
         assert_eq!(reader.scan(&opening), Progress::Done);
         assert_eq!(said(reader.hello(&opening).expect("done")), hello.said());
+        assert!(reader.held() >= message.len(), "it takes several records, which are joined");
     }
+}
+
+/// A hello of one record is read where it lies.
+#[test]
+fn one_record_is_not_copied() {
+    let opening = flight("openssl-tls13").bytes;
+    let mut reader = HelloReader::new(LIMIT);
+    assert_eq!(reader.scan(opening), Progress::Done);
+    assert_eq!(reader.held(), 0);
 }
 
 #[test]
@@ -407,7 +417,7 @@ fn recorded_hellos() {
         ("openssl-tls12", (Some("a.example"), h2_and_http1, vec![], 0x0303, 0x0303)),
         ("openssl-tls13", (Some("a.example"), vec![b"h2".to_vec()], vec![0x0304], 0x0303, 0x0304)),
     ] {
-        let flight = crate::flights::flight(name);
+        let flight = flight(name);
         assert_eq!(flight.speaks, Speaks::Tls);
         let every_byte: Vec<usize> = (1..=flight.bytes.len()).collect();
         for ends in [every_byte, ends_of(flight.segments)] {

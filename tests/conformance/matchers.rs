@@ -97,6 +97,11 @@ fn http1_request_lines() {
     settles(http1(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n", Verdict::Match, 16);
     settles(http1(), "\r\nGET / HTTP/1.1\r\n", Verdict::Match, 18);
     settles(http1(), "PROPFIND /x HTTP/1.1\r\n", Verdict::Match, 22);
+    let longest = "M".repeat(32);
+    for before in ["", "\n", "\r\n"] {
+        takes(http1(), format!("{before}{longest} / HTTP/1.1\r\n"));
+        settles(http1(), format!("{before}{longest}M / HTTP/1.1\r\n"), Verdict::NoMatch, before.len() + 33);
+    }
     settles(http1(), "m-search * HTTP/1.1\r\n", Verdict::Match, 21);
     settles(http1(), "GE", Verdict::NeedMore, 2);
     settles(http1(), "\r\n\r\n", Verdict::NoMatch, 3);
@@ -158,6 +163,11 @@ fn headers() {
         refuses(header("x-absent", condition.clone()), get("/", &lines("blue")));
         refuses(header("x-absent", condition.clone()), fields("blue"));
         refuses(header("x-name", condition), "\x16\x03\x01");
+    }
+    for name in ["x-name", "X-name", "x-namE", "X-NAME"] {
+        for sent in ["x-name", "X-name", "x-namE", "X-NAME"] {
+            takes(header(name, is("blue")), get("/", &format!("{sent}: blue\r\n")));
+        }
     }
     settles(header("a", is("b")), "GET / HTTP/1.1\r\na: b\r\n", Verdict::NeedMore, 22);
     settles(header("a", is("b")), "GET / HTTP/1.1\r\na: b\r\n\r\n", Verdict::Match, 24);
@@ -231,6 +241,7 @@ fn authorities() {
         ("127.0.0.1", &["127.0.0.1:7101"], &["127.0.0.11"]),
     ] {
         for host in yes {
+            takes(authority(pattern), format!("CONNECT {host} HTTP/1.1\r\n\r\n"));
             takes(authority(pattern), on_http1(host));
             takes(authority(pattern), pseudo(host));
         }
@@ -408,6 +419,9 @@ fn postgres_first_messages() {
     }
     settles(postgres(), message(41, 2 << 16), Verdict::NoMatch, 6);
     settles(postgres(), message(9, 80_877_103), Verdict::NoMatch, 8);
+    // CancelRequest: a key of at most 256 bytes behind process and code.
+    settles(postgres(), message(12 + 256, 80_877_102), Verdict::Match, 8);
+    settles(postgres(), message(12 + 257, 80_877_102), Verdict::NoMatch, 8);
     settles(postgres(), "GET / HTTP/1.1\r\n", Verdict::NoMatch, 1);
     settles(postgres(), b"\0\0\xff\xff", Verdict::NoMatch, 4);
 }

@@ -86,6 +86,9 @@ fn frames_that_leave_the_replay_do_not_count() {
     assert_eq!(seen.to(), Some(To::Route(0)));
     let seen = tell(&Scene::grpc_or_rest(client(16)));
     assert_eq!(seen.outcome(), Some(Outcome::Refused(Reason::TooLarge(Bound::Frames))));
+    // Also where they come when there is room for no frame more.
+    let last = repeated(http2(), 15, |script| script.priority(3)).pause(ms(20)).settings_ack().ping([0; 8]);
+    assert_eq!(tell(&Scene::grpc_or_rest(last.headers(1, GRPC_CALL))).to(), Some(To::Route(0)));
     let acks = |n| repeated(http2().pause(ms(20)), n, Script::settings_ack).headers(1, GRPC_CALL);
     assert_eq!(tell(&Scene::grpc_or_rest(acks(16))).to(), Some(To::Route(0)), "the first one leaves");
     assert!(tell(&Scene::grpc_or_rest(acks(17))).to().is_none());

@@ -263,4 +263,16 @@ fn facts_are_held_too() {
     assert!(matches!(machine.poll_output(), Output::NeedInput { .. }));
     // Once as they came, and of the request all but a few bytes of syntax.
     assert!(machine.buffered() >= 2 * head.len() - 30, "{} of {}", machine.buffered(), head.len());
+
+    // Half of a ClientHello, and what has read it so far.
+    let hello = crate::flights::flight("openssl-tls13").bytes;
+    let half = &hello[..hello.len() / 2];
+    let buffered = |matcher| {
+        let mut machine = MuxMachine::new(Arc::new(Routes::new().route(matcher, "")), Arc::default(), now);
+        machine.handle_input(half, now);
+        assert!(matches!(machine.poll_output(), Output::NeedInput { .. }));
+        machine.buffered()
+    };
+    let unread = buffered(matchers::prefix([half, b"!"].concat()));
+    assert!(buffered(matchers::sni("a")) >= unread.min(half.len()) + 64);
 }

@@ -198,4 +198,10 @@ mod tests {
         assert!(!Head { flags: 0xfe, ..ack }.is_settings_ack());
         assert!(!Head { kind: Kind::PING, ..ack }.is_settings_ack());
     }
+
+    #[test]
+    fn codes_have_the_names_of_the_rfc() {
+        assert_eq!(ErrorCode::ENHANCE_YOUR_CALM.to_string(), "ENHANCE_YOUR_CALM");
+        assert_eq!(ErrorCode(0xff).to_string(), "0xff");
+    }
 }
