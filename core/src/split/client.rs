@@ -15,7 +15,7 @@ use crate::wire::frame::{ErrorCode, Kind, PREFACE};
 impl<R> Core<R> {
     /// Looks at what the client has sent, as long as there is room for what it causes.
     pub(super) fn pump_client(&mut self) {
-        while self.end.is_none() && self.client.outbox.len() < self.config.output_mark {
+        while self.end.is_none() && self.client.may_be_read(&self.config) {
             match self.client.next(&self.config, self.now) {
                 Ok(Some(event)) => {
                     if let Err(code) = self.take_client(event) {

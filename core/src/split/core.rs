@@ -106,6 +106,11 @@ impl<R> Core<R> {
         self.links.iter_mut().find(|link| link.id == id)
     }
 
+    /// Whether backends may add to what is for the client.
+    pub(super) fn client_has_room(&self) -> bool {
+        self.client.outbox.len() < self.config.output_mark
+    }
+
     pub(super) fn new_link(&mut self, outlet: usize) -> BackendId {
         let id = BackendId(self.next_backend);
         self.next_backend = self.next_backend.wrapping_add(1);

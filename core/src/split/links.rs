@@ -72,12 +72,6 @@ impl Link {
             && self.peer.outbox.len() < config.output_mark
     }
 
-    /// Whether there is room for what its input causes on itself. Twice the mark: requests alone fill it up to the mark, and a
-    /// backend that writes before it reads must not be left unread for them.
-    pub(super) fn may_be_read(&self, config: &SplitConfig) -> bool {
-        self.peer.outbox.len() < config.output_mark.saturating_mul(2)
-    }
-
     /// Whether requests depend on it.
     pub(super) fn is_needed(&self) -> bool {
         self.active > 0 || !self.waiting.is_empty()

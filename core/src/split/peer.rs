@@ -198,6 +198,12 @@ impl Peer {
         !self.input.is_empty()
     }
 
+    /// Whether there is room for what its own input causes on itself. Twice the mark: what others say to it fills it up to the
+    /// mark, and a peer that writes before it reads, or gives up what it gets too much of, must not be left unread for them.
+    pub(super) fn may_be_read(&self, config: &SplitConfig) -> bool {
+        self.outbox.len() < config.output_mark.saturating_mul(2)
+    }
+
     /// The next event, or `None` when all input has been looked at.
     pub(super) fn next(&mut self, config: &SplitConfig, now: Instant) -> Result<Option<Event>, Fault> {
         while let Some(input) = self.input.front_mut() {
