@@ -129,6 +129,7 @@ impl<R> Core<R> {
 
     /// A response, an interim one, or trailers.
     fn response(&mut self, id: u32, ends: bool, fields: &mut Fields) -> Result<(), message::Malformed> {
+        let may_be_held = self.may_hold_trailers(fields.len());
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         let flow = &mut stream.down;
         if stream.response == Response::Final {
@@ -136,10 +137,10 @@ impl<R> Core<R> {
             if !ends || flow.is_ended || flow.check_end().is_err() {
                 return Err(message::Malformed);
             }
-            if self.held_fields + fields.len() > self.config.max_held_fields
-                || fields.list_size() > self.client.max_header_list
-            {
-                return Err(message::Malformed);
+            if !may_be_held || fields.list_size() > self.client.max_header_list {
+                // There is nothing wrong with them.
+                self.abort(id, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);
+                return Ok(());
             }
             self.held_fields += fields.len();
             flow.is_ended = true;

@@ -10,8 +10,8 @@ use super::report::RequestObserver;
 ///
 /// Memory of one connection is bounded by about `max_concurrent_streams` × 2 × `stream_window` (uploads that no backend
 /// reads), `backend_connection_window` for each backend (downloads that the client does not read), `max_replay_total`,
-/// `max_held_fields`, and for each side two batches (one of them being written) of twice `output_mark` and one header list,
-/// one frame and one read.
+/// `max_held_fields` and `max_concurrent_streams` × 4 × 4 KiB of small trailers, and for each side two batches (one of them
+/// being written) of twice `output_mark` and one header list, one frame and one read.
 ///
 /// A duration that no clock reaches, such as [`Duration::MAX`], means that there is no deadline.
 #[derive(Clone, Debug)]
@@ -43,7 +43,8 @@ pub struct SplitConfig {
     /// answered 431, one of more than four times this ends the connection. Default 64 KiB (nghttp2 64 KiB, hyper 16 KiB).
     pub max_header_list: usize,
     /// Bytes of all heads of requests that are held: those that wait for a backend, and those that might have to be sent
-    /// again. A request beyond it is refused with REFUSED_STREAM. Default 1 MiB.
+    /// again. A request beyond it is refused with REFUSED_STREAM. Trailers that wait behind their bodies count as well, but
+    /// those of at most 4 KiB are held in any case, and larger ones beyond it are reset. Default 1 MiB.
     pub max_held_fields: usize,
     /// The largest table that is kept for compressing towards a peer, whatever it allows. Default 4,096.
     pub max_encoder_table: usize,
