@@ -96,6 +96,9 @@ pub struct SplitConfig {
     /// Default 5 min (Envoy's stream idle timeout).
     pub stall_deadline: Duration,
     /// How long a backend may take to be connected and to say its SETTINGS. Default 5 s.
+    ///
+    /// This and the other deadlines for what a backend says stand still while what it has said waits for a client that does not read,
+    /// and begin anew behind that.
     pub connect_deadline: Duration,
     /// How long a backend with requests may be silent before it is asked by a PING whether it lives. Default 6 min: servers of gRPC
     /// take PINGs that come more often than every 5 min for abuse, and end the connection.

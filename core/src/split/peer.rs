@@ -455,6 +455,13 @@ impl Peer {
         self.block.as_ref().map(|block| block.since)
     }
 
+    /// Gives the header block that is not whole its time again.
+    pub(super) fn restart_block(&mut self, now: Instant) {
+        if let Some(block) = &mut self.block {
+            block.since = now;
+        }
+    }
+
     /// Bytes held for the hop itself: input, a frame, a block, and output that was not handed out.
     pub(super) fn held(&self) -> usize {
         let block = self.block.as_ref().map_or(0, |block| block.bytes.capacity());
