@@ -46,7 +46,8 @@ pub struct SplitConfig {
     /// again. A request beyond it is refused with REFUSED_STREAM. Trailers that wait behind their bodies count as well, but
     /// those of at most 4 KiB are held in any case, and larger ones beyond it are reset. Default 1 MiB.
     pub max_held_fields: usize,
-    /// The largest table that is kept for compressing towards a peer, whatever it allows. Default 4,096.
+    /// The largest table that is kept for compressing towards a peer, whatever it allows; 0 is none. Default 4,096, which is also
+    /// what a peer allows that says nothing of it.
     pub max_encoder_table: usize,
     /// Interim responses (1xx) of one response. Default 32. Their header lists together are no larger than `max_header_list`;
     /// a backend that says more gets its stream reset, and the request is answered 502.

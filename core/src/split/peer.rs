@@ -151,6 +151,11 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(role: Role, config: &SplitConfig, now: Instant) -> Self {
+        let mut encoder = Encoder::new();
+        if config.max_encoder_table < DEFAULT_TABLE_SIZE {
+            // A peer that says nothing of its table has one of the default size, and is told to make it smaller.
+            encoder.set_max_table_size(config.max_encoder_table);
+        }
         Self {
             role,
             reader: if role == Role::Client { FrameReader::of_client() } else { FrameReader::of_server() },
@@ -159,7 +164,7 @@ impl Peer {
             data: None,
             block: None,
             decoder: Decoder::new(DEFAULT_TABLE_SIZE),
-            encoder: Encoder::new(),
+            encoder,
             scratch: Vec::new(),
             fields: Fields::default(),
             is_oversized: false,
