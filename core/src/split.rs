@@ -263,7 +263,11 @@ impl<R> SplitMachine<R> {
                 self.core.finish(SplitOutcome::Left);
                 self.close_client(how);
             }
-            Side::Backend(id) => self.core.fail_link(id, Some(how)),
+            Side::Backend(id) => {
+                // A FIN in the middle of a request is no clean end of it.
+                let is_cut = self.core.link(id).is_some_and(|link| link.is_needed());
+                self.core.fail_link(id, Some(if is_cut { ConnectionEnd::Cut } else { how }));
+            }
         }
     }
 

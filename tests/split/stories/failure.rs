@@ -169,9 +169,12 @@ fn a_backend_that_dies_takes_its_own_streams_only() {
     rig.at("b").say_head(7, &OK, true, None);
     rig.run();
     rig.expect_client(7, &[head(&OK), Word::End]);
-    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Clean));
+    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Cut), "requests were in progress");
     rig.get(9, "/a");
     rig.expect_at("a", 9, &[head(&[(":method", "GET"), (":scheme", "http"), (":path", "/a")]), Word::End]);
+    let idle = rig.to("b");
+    rig.lose(idle);
+    assert_eq!(rig.backends[&idle].closed, Some(ConnectionEnd::Clean), "nobody waited for it");
 }
 
 #[test]
