@@ -210,6 +210,8 @@ pub enum Output<R> {
 #[derive(Debug)]
 pub struct SplitMachine<R> {
     core: Core<R>,
+    /// The place of the backend whose input is looked at first.
+    turn: usize,
     is_client_closed: bool,
     is_done: bool,
 }
@@ -218,7 +220,7 @@ impl<R: Clone + PartialEq> SplitMachine<R> {
     /// The machine of a connection whose bytes, from the preface on, are to come. Its SETTINGS go out at once. Targets that are
     /// equal share a connection.
     pub fn new(routes: Arc<Routes<R>>, config: Arc<SplitConfig>, now: Instant) -> Self {
-        Self { core: Core::new(routes, config, now), is_client_closed: false, is_done: false }
+        Self { core: Core::new(routes, config, now), turn: 0, is_client_closed: false, is_done: false }
     }
 }
 
@@ -261,7 +263,11 @@ impl<R> SplitMachine<R> {
                 self.core.finish(SplitOutcome::Left);
                 self.close_client(how);
             }
-            Side::Backend(id) => self.core.fail_link(id, Some(how)),
+            Side::Backend(id) => {
+                // A FIN in the middle of a request is no clean end of it.
+                let is_cut = self.core.link(id).is_some_and(|link| link.is_needed());
+                self.core.fail_link(id, Some(if is_cut { ConnectionEnd::Cut } else { how }));
+            }
         }
     }
 
@@ -316,19 +322,17 @@ impl<R> SplitMachine<R> {
         self.core.begin_drain();
     }
 
-    /// Whether a side may be read from. A backend may not be while the client does not take what is for it, and no one while
-    /// input of theirs is still waiting.
+    /// Whether a side may be read from: not while it does not take its answers, and not while input of it is still waiting.
+    ///
+    /// A backend's waits while the client does not take what is for it. One read of each backend is taken all the same, so that
+    /// it has its turn when there is room, however much the others have to say.
     pub fn wants_input(&self, from: Side) -> bool {
         let core = &self.core;
-        let mark = core.config.output_mark;
-        let has_room = core.end.is_none() && core.client.outbox.len() < mark;
-        match from {
-            Side::Client => has_room && !core.client.has_input(),
-            Side::Backend(id) => {
-                let link = core.link(id);
-                has_room && link.is_some_and(|link| !link.peer.has_input() && link.may_be_read(&core.config))
-            }
-        }
+        let peer = match from {
+            Side::Client => Some(&core.client),
+            Side::Backend(id) => core.link(id).map(|link| &link.peer),
+        };
+        core.end.is_none() && peer.is_some_and(|peer| !peer.has_input() && peer.may_be_read(&core.config))
     }
 
     /// Bytes held: payload, heads of requests, frames and input that are not whole, and output that was not handed out.
@@ -341,19 +345,25 @@ impl<R> SplitMachine<R> {
         self.core.streams.len()
     }
 
-    /// Looks at input that found no place before.
+    /// Looks at input that found no place before: of the client, and then of the backends in turns, first of the one that was
+    /// left without room the last time.
     fn pump(&mut self) {
         if self.core.client.has_input() {
             self.core.pump_client();
         }
-        let mut at = 0;
-        while let Some(link) = self.core.links.get(at) {
+        for _ in 0..self.core.links.len() {
+            let at = if self.turn < self.core.links.len() { self.turn } else { 0 };
+            let Some(link) = self.core.links.get(at) else { return };
             let (id, has_input) = (link.id, link.peer.has_input());
+            if has_input && !self.core.client_has_room() {
+                self.turn = at;
+                return;
+            }
             if has_input {
                 self.core.pump_link(id);
             }
             // The link may be gone, and another in its place.
-            at += usize::from(self.core.links.get(at).is_some_and(|link| link.id == id));
+            self.turn = at + usize::from(self.core.links.get(at).is_some_and(|link| link.id == id));
         }
     }
 }

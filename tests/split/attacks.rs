@@ -6,7 +6,7 @@ use oneport_core::split::{Batch, ConnectFailure, Rate, SplitConfig, SplitOutcome
 use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
 
 use super::rig::{Rig, GET, GRPC, OK, POST};
-use super::strict::{Strict, Word};
+use super::strict::{data, head, Strict, Word};
 
 const CALM: Option<SplitOutcome> = Some(SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM));
 
@@ -180,7 +180,7 @@ fn floods_of_frames_that_carry_nothing() {
     }
 }
 
-/// Answers to a client that does not read: at the mark, no more of it is read.
+/// Answers to a client that does not read: at twice the mark, no more of it is read.
 #[test]
 fn a_client_that_asks_and_never_reads() {
     let mut rig = Rig::new();
@@ -196,7 +196,7 @@ fn a_client_that_asks_and_never_reads() {
             );
         }
         rig.run();
-        assert!(rig.machine.buffered() <= 64 * 1024 + 1_000);
+        assert!(rig.machine.buffered() <= 2 * 64 * 1024 + 1_000);
     }
     assert!(!rig.machine.wants_input(oneport_core::split::Side::Client));
     rig.pass(Duration::from_secs(31));
@@ -216,18 +216,19 @@ fn a_read_that_asks_for_much_is_looked_at_in_parts() {
     let closed = rig.to("grpc");
     rig.fail_connect(closed, ConnectFailure::Forbidden);
     rig.stick(None);
-    for id in (3..4_003).step_by(2) {
+    for id in (3..8_003).step_by(2) {
         rig.client.say_head(id, &GRPC, false, None);
     }
     let asked = rig.client.out.len();
     let before = rig.client.received;
     rig.run();
     let batch = rig.stuck[&None].as_ref().map_or(0, Batch::len);
-    assert!(batch <= 64 * 1024 + 1_000, "{batch}");
-    assert!(rig.machine.buffered() <= 64 * 1024 + 1_000 + asked, "{}", rig.machine.buffered());
+    let mark = 2 * 64 * 1024;
+    assert!(batch <= mark + 1_000, "{batch}");
+    assert!(rig.machine.buffered() <= mark + 1_000 + asked, "{}", rig.machine.buffered());
     rig.unstick(None);
-    assert!(rig.client.received - before > 2 * 64 * 1024, "it was no attack");
-    assert_eq!(rig.client.words(4_001).last(), Some(&Word::Reset(0)));
+    assert!(rig.client.received - before > 2 * mark, "it was no attack");
+    assert_eq!(rig.client.words(8_001).last(), Some(&Word::Reset(0)));
 }
 
 #[test]
@@ -335,6 +336,77 @@ fn a_hostile_backend_ends_only_itself() {
         assert_eq!(rig.client.words(1).last(), Some(&Word::End));
         assert_eq!(rig.outcome, None);
     }
+}
+
+/// The index of a field of 4,000 bytes that `say_large` has put into the table, and how often it makes nearly the largest list.
+const LARGE: u8 = 0xbe;
+const TIMES: usize = 15;
+
+/// A backend's response with a block that puts such a field there.
+fn say_large(backend: &mut Strict, id: u32) {
+    let value = vec![b'x'; 3_900];
+    let mut block = b"\x08\x03103\x40\x01x\x7f".to_vec();
+    let rest = value.len() - 127;
+    block.extend([(rest % 128) as u8 | 0x80, (rest / 128) as u8]);
+    block.extend_from_slice(&value);
+    encode_frame(&mut backend.out, Kind::HEADERS, flag::END_HEADERS, id, &block);
+}
+
+/// Interim responses of a few bytes that stand for 60 KB each: those of one response together are no larger than a list.
+#[test]
+fn interim_responses_that_stand_for_much() {
+    let mut rig = Rig::new();
+    let ids = || (1..=39).step_by(2);
+    ids().for_each(|id| rig.get(id, "/a"));
+    let backend = rig.at("a");
+    say_large(backend, 1);
+    let interim = [b"\x08\x03103", &[LARGE; TIMES][..]].concat();
+    for id in ids() {
+        for _ in 0..32 {
+            encode_frame(&mut backend.out, Kind::HEADERS, flag::END_HEADERS, id, &interim);
+        }
+    }
+    let (said, before) = (backend.out.len(), rig.client.received);
+    rig.run();
+    let heard = rig.client.received - before;
+    assert!(said < 25_000 && heard > 20 * 50_000, "{said}, {heard}: it was no attack");
+    assert!(heard < 20 * 66_000, "{heard}");
+    for id in ids() {
+        assert_eq!(rig.client.words(id).last(), Some(&Word::End));
+    }
+}
+
+/// The same with whole responses, which are bounded by the requests: another backend's response does not wait behind them, nor is
+/// the client left unheard that wants no more of it.
+#[test]
+fn responses_that_stand_for_much_take_turns() {
+    let mut rig = Rig::new();
+    rig.get(1, "/a");
+    rig.get(3, "/b");
+    (5..=83).step_by(2).for_each(|id| rig.get(id, "/a"));
+    rig.stick(None);
+    say_large(rig.at("a"), 1);
+    let response = [b"\x88", &[LARGE; TIMES][..]].concat();
+    for id in (5..=83).step_by(2) {
+        let backend = rig.at("a");
+        encode_frame(&mut backend.out, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &response);
+    }
+    rig.at("b").say_head(3, &OK, false, None);
+    rig.at("b").say_data(3, b"small", true, None);
+    rig.run();
+    rig.client.say_reset(1, 8);
+    rig.run();
+    assert_eq!(rig.at("a").words(1).last(), Some(&Word::Reset(8)), "the client is heard");
+    let mut batches = 0;
+    while !rig.client.has_ended(3) {
+        rig.unstick_once(None);
+        batches += 1;
+        assert!(batches <= 4, "the other backend waits for its turn");
+    }
+    rig.expect_client(3, &[head(&OK), data("small"), Word::End]);
+    rig.unstick(None);
+    assert!(rig.client.received > 2_000_000, "it was no attack");
+    assert!(rig.client.has_ended(83));
 }
 
 /// Decoding them is work, also when their streams are long gone.

@@ -17,10 +17,10 @@ use crate::wire::frame::ErrorCode;
 impl<R> Core<R> {
     /// Looks at what a backend has sent, as long as there is room for what it causes.
     pub(super) fn pump_link(&mut self, id: BackendId) {
-        while self.end.is_none() && self.client.outbox.len() < self.config.output_mark {
+        while self.end.is_none() && self.client_has_room() {
             let (config, now) = (&self.config, self.now);
             let Some(link) = self.links.iter_mut().find(|link| link.id == id) else { return };
-            if !link.may_be_read(config) {
+            if !link.peer.may_be_read(config) {
                 return;
             }
             let taken = match link.peer.next(config, now) {
@@ -80,7 +80,7 @@ impl<R> Core<R> {
                 stream.down.begin_data(head)?;
                 Ok(stream.down.credit(padding, window))
             }
-            Response::None | Response::Interim(_) => Err(ErrorCode::PROTOCOL_ERROR),
+            Response::None | Response::Interim { .. } => Err(ErrorCode::PROTOCOL_ERROR),
         });
         let Some(Link { peer, .. }) = self.link_mut(link) else { return Ok(()) };
         // The content is credited when it leaves, or comes and is not wanted.
@@ -129,6 +129,7 @@ impl<R> Core<R> {
 
     /// A response, an interim one, or trailers.
     fn response(&mut self, id: u32, ends: bool, fields: &mut Fields) -> Result<(), message::Malformed> {
+        let may_be_held = self.may_hold_trailers(fields.len());
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
         let flow = &mut stream.down;
         if stream.response == Response::Final {
@@ -136,10 +137,10 @@ impl<R> Core<R> {
             if !ends || flow.is_ended || flow.check_end().is_err() {
                 return Err(message::Malformed);
             }
-            if self.held_fields + fields.len() > self.config.max_held_fields
-                || fields.list_size() > self.client.max_header_list
-            {
-                return Err(message::Malformed);
+            if !may_be_held || fields.list_size() > self.client.max_header_list {
+                // There is nothing wrong with them.
+                self.abort(id, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);
+                return Ok(());
             }
             self.held_fields += fields.len();
             flow.is_ended = true;
@@ -155,11 +156,16 @@ impl<R> Core<R> {
             return Err(message::Malformed);
         }
         if head.is_informational() {
-            let count = if let Response::Interim(count) = stream.response { count + 1 } else { 1 };
-            if ends || count > self.config.max_informational {
+            let (mut count, mut size) = (1, fields.list_size());
+            if let Response::Interim { count: before, size: size_before } = stream.response {
+                count += before;
+                size += size_before;
+            }
+            // A few bytes of a backend's compression stand for a whole list.
+            if ends || count > self.config.max_informational || size > self.config.max_header_list {
                 return Err(message::Malformed);
             }
-            stream.response = Response::Interim(count);
+            stream.response = Response::Interim { count, size };
             self.client.put_head(id, fields.iter(), false);
             return Ok(());
         }

@@ -15,7 +15,7 @@ use crate::wire::frame::{ErrorCode, Kind, PREFACE};
 impl<R> Core<R> {
     /// Looks at what the client has sent, as long as there is room for what it causes.
     pub(super) fn pump_client(&mut self) {
-        while self.end.is_none() && self.client.outbox.len() < self.config.output_mark {
+        while self.end.is_none() && self.client.may_be_read(&self.config) {
             match self.client.next(&self.config, self.now) {
                 Ok(Some(event)) => {
                     if let Err(code) = self.take_client(event) {
@@ -139,6 +139,7 @@ impl<R> Core<R> {
             self.last_stream = id;
             return self.request(id, ends);
         }
+        let fits = self.may_hold_trailers(self.client.fields.len());
         let Some(stream) = self.streams.get_mut(id) else {
             return self.late(id, true);
         };
@@ -154,7 +155,7 @@ impl<R> Core<R> {
             self.abort_for_client(id, code);
             return Ok(());
         }
-        if self.held_fields + self.client.fields.len() > self.config.max_held_fields {
+        if !fits {
             self.abort_for_client(id, ErrorCode::ENHANCE_YOUR_CALM);
             return Ok(());
         }

@@ -16,8 +16,12 @@ const SPARE_KEPT_FOR: Duration = Duration::from_secs(1);
 const ALIVE: [u8; 8] = *b"oneport?";
 
 impl<R> Core<R> {
-    /// When to look at the clock again.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    /// When to look at the clock again. It is asked whenever the machine comes to rest, and time passes only then: backends
+    /// whose input waits now are not judged by what they say until it has been looked at.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        for link in &mut self.links {
+            link.see_whether_it_waits(&self.config, self.now);
+        }
         let config = &self.config;
         if let Some((_, until)) = self.end {
             return Some(until);
@@ -125,8 +129,13 @@ fn is_new(link: &Link) -> bool {
     matches!(link.state, LinkState::Connecting | LinkState::Opening)
 }
 
-/// For being connected, for a header block, for a write, and for a sign of life.
+/// For being connected, for a header block, for a write, and for a sign of life. What a backend that waits to be heard has said is
+/// not known yet.
 fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
+    let write = link.peer.in_flight().map(|since| after(since, config.write_deadline));
+    if link.is_waiting_to_be_heard {
+        return [None, None, write, None];
+    }
     let alive = match link.asked {
         Some(asked) => Some(after(asked, config.keepalive_timeout)),
         None => {
@@ -136,7 +145,7 @@ fn link_deadlines(link: &Link, config: &SplitConfig) -> [Option<Instant>; 4] {
     [
         is_new(link).then(|| after(link.since, config.connect_deadline)),
         link.peer.block_since().map(|since| after(since, config.headers_deadline)),
-        link.peer.in_flight().map(|since| after(since, config.write_deadline)),
+        write,
         alive,
     ]
 }

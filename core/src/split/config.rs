@@ -10,7 +10,8 @@ use super::report::RequestObserver;
 ///
 /// Memory of one connection is bounded by about `max_concurrent_streams` × 2 × `stream_window` (uploads that no backend
 /// reads), `backend_connection_window` for each backend (downloads that the client does not read), `max_replay_total`,
-/// `max_held_fields`, and for each side twice `output_mark` and one frame.
+/// `max_held_fields` and `max_concurrent_streams` × 4 × 4 KiB of small trailers, and for each side two batches (one of them
+/// being written) of twice `output_mark` and one header list, one frame and one read.
 ///
 /// A duration that no clock reaches, such as [`Duration::MAX`], means that there is no deadline.
 #[derive(Clone, Debug)]
@@ -42,11 +43,14 @@ pub struct SplitConfig {
     /// answered 431, one of more than four times this ends the connection. Default 64 KiB (nghttp2 64 KiB, hyper 16 KiB).
     pub max_header_list: usize,
     /// Bytes of all heads of requests that are held: those that wait for a backend, and those that might have to be sent
-    /// again. A request beyond it is refused with REFUSED_STREAM. Default 1 MiB.
+    /// again. A request beyond it is refused with REFUSED_STREAM. Trailers that wait behind their bodies count as well, but
+    /// those of at most 4 KiB are held in any case, and larger ones beyond it are reset. Default 1 MiB.
     pub max_held_fields: usize,
-    /// The largest table that is kept for compressing towards a peer, whatever it allows. Default 4,096.
+    /// The largest table that is kept for compressing towards a peer, whatever it allows; 0 is none. Default 4,096, which is also
+    /// what a peer allows that says nothing of it.
     pub max_encoder_table: usize,
-    /// Interim responses (1xx) of one stream. Default 32.
+    /// Interim responses (1xx) of one response. Default 32. Their header lists together are no larger than `max_header_list`;
+    /// a backend that says more gets its stream reset, and the request is answered 502.
     pub max_informational: u32,
 
     /// Bytes of a request's body that are kept after they were sent, in case the backend says that it did not process the
@@ -62,7 +66,8 @@ pub struct SplitConfig {
     pub quantum: usize,
     /// Bytes from which a batch for one side is full. Default 64 KiB.
     pub write_batch: usize,
-    /// Composed bytes for one side from which nothing that would add to them is read any more. Default 64 KiB.
+    /// Composed bytes for one side from which nothing of other sides that would add to them is looked at any more; of the side
+    /// itself, from twice as many. Backends take turns to fill the client's. Default 64 KiB.
     pub output_mark: usize,
     /// Streams reset by the machine whose late frames are still known to be late, not wrong; at least twice
     /// [`max_concurrent_streams`](Self::max_concurrent_streams), whatever is set here. Default 256.
@@ -92,6 +97,9 @@ pub struct SplitConfig {
     /// Default 5 min (Envoy's stream idle timeout).
     pub stall_deadline: Duration,
     /// How long a backend may take to be connected and to say its SETTINGS. Default 5 s.
+    ///
+    /// This and the other deadlines for what a backend says stand still while what it has said waits for a client that does not read,
+    /// and begin anew behind that.
     pub connect_deadline: Duration,
     /// How long a backend with requests may be silent before it is asked by a PING whether it lives. Default 6 min: servers of gRPC
     /// take PINGs that come more often than every 5 min for abuse, and end the connection.

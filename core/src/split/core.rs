@@ -19,6 +19,9 @@ use crate::wire::frame::ErrorCode;
 /// backends have not.
 const LINGERING_FACTOR: usize = 2;
 
+/// Trailers of up to this size find a place whatever else is held. A status of gRPC with its message and most details are smaller.
+const SMALL_TRAILERS: usize = 4 * 1024;
+
 #[derive(Debug)]
 pub(super) struct Core<R> {
     pub(super) routes: Arc<Routes<R>>,
@@ -104,6 +107,11 @@ impl<R> Core<R> {
 
     pub(super) fn link_mut(&mut self, id: BackendId) -> Option<&mut Link> {
         self.links.iter_mut().find(|link| link.id == id)
+    }
+
+    /// Whether backends may add to what is for the client.
+    pub(super) fn client_has_room(&self) -> bool {
+        self.client.outbox.len() < self.config.output_mark
     }
 
     pub(super) fn new_link(&mut self, outlet: usize) -> BackendId {
@@ -317,6 +325,12 @@ impl<R> Core<R> {
             let how = if link.active > 0 { ConnectionEnd::Cut } else { ConnectionEnd::Clean };
             self.closes.push_back((Side::Backend(link.id), how));
         }
+    }
+
+    /// Whether trailers of this length may be held. Small ones always: they are the end of something that is nearly done, and are
+    /// not to be lost for requests that have not begun.
+    pub(super) fn may_hold_trailers(&self, len: usize) -> bool {
+        len <= SMALL_TRAILERS || self.held_fields + len <= self.config.max_held_fields
     }
 
     /// Bytes of memory held for payload, heads, frames that are not whole and output that was not handed out.

@@ -10,7 +10,9 @@ impl<R> Core<R> {
     pub(super) fn fill_client(&mut self) {
         // Streams in a row that wait for the connection's window: when all do, nothing can be sent.
         let mut starved = 0;
-        while starved < self.client.ready.len() && self.client.outbox.len() < self.config.write_batch {
+        // One turn at least: heads of responses, which do not wait for a turn, could fill every batch.
+        let full = self.config.write_batch.max(self.client.outbox.len() + 1);
+        while starved < self.client.ready.len() && self.client.outbox.len() < full {
             let Some(id) = self.client.ready.pop_front() else { return };
             let Some(stream) = self.streams.get_mut(id).filter(|stream| stream.down.is_ready) else {
                 continue;

@@ -45,6 +45,8 @@ pub(super) struct Link {
     pub(super) needed_since: Instant,
     /// When it was asked whether it lives.
     pub(super) asked: Option<Instant>,
+    /// Whether it is not read, or what was read is not looked at, since there is no room for what that causes.
+    pub(super) is_waiting_to_be_heard: bool,
 }
 
 impl Link {
@@ -62,6 +64,7 @@ impl Link {
             last_input: now,
             needed_since: now,
             asked: None,
+            is_waiting_to_be_heard: false,
         }
     }
 
@@ -72,12 +75,6 @@ impl Link {
             && self.peer.outbox.len() < config.output_mark
     }
 
-    /// Whether there is room for what its input causes on itself. Twice the mark: requests alone fill it up to the mark, and a
-    /// backend that writes before it reads must not be left unread for them.
-    pub(super) fn may_be_read(&self, config: &SplitConfig) -> bool {
-        self.peer.outbox.len() < config.output_mark.saturating_mul(2)
-    }
-
     /// Whether requests depend on it.
     pub(super) fn is_needed(&self) -> bool {
         self.active > 0 || !self.waiting.is_empty()
@@ -86,6 +83,18 @@ impl Link {
     /// Since when it has been silent although requests depend on it: one that had nothing to do has not been asked anything.
     pub(super) fn silent_since(&self) -> Instant {
         self.last_input.max(self.needed_since)
+    }
+
+    /// Notes whether it waits to be heard. How long it does is not its fault, and bounded by the deadlines for writes: its own
+    /// begin anew when it is heard again.
+    pub(super) fn see_whether_it_waits(&mut self, config: &SplitConfig, now: Instant) {
+        let is_waiting = self.peer.has_input() || !self.peer.may_be_read(config);
+        if std::mem::replace(&mut self.is_waiting_to_be_heard, is_waiting) && !is_waiting {
+            self.since = now;
+            self.last_input = now;
+            self.asked = self.asked.map(|_| now);
+            self.peer.restart_block(now);
+        }
     }
 
     /// Lets a request wait, in its place.

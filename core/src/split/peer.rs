@@ -151,6 +151,11 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(role: Role, config: &SplitConfig, now: Instant) -> Self {
+        let mut encoder = Encoder::new();
+        if config.max_encoder_table < DEFAULT_TABLE_SIZE {
+            // A peer that says nothing of its table has one of the default size, and is told to make it smaller.
+            encoder.set_max_table_size(config.max_encoder_table);
+        }
         Self {
             role,
             reader: if role == Role::Client { FrameReader::of_client() } else { FrameReader::of_server() },
@@ -159,7 +164,7 @@ impl Peer {
             data: None,
             block: None,
             decoder: Decoder::new(DEFAULT_TABLE_SIZE),
-            encoder: Encoder::new(),
+            encoder,
             scratch: Vec::new(),
             fields: Fields::default(),
             is_oversized: false,
@@ -196,6 +201,12 @@ impl Peer {
 
     pub(super) fn has_input(&self) -> bool {
         !self.input.is_empty()
+    }
+
+    /// Whether there is room for what its own input causes on itself. Twice the mark: what others say to it fills it up to the
+    /// mark, and a peer that writes before it reads, or gives up what it gets too much of, must not be left unread for them.
+    pub(super) fn may_be_read(&self, config: &SplitConfig) -> bool {
+        self.outbox.len() < config.output_mark.saturating_mul(2)
     }
 
     /// The next event, or `None` when all input has been looked at.
@@ -447,6 +458,13 @@ impl Peer {
     /// When the header block began that is not whole.
     pub(super) fn block_since(&self) -> Option<Instant> {
         self.block.as_ref().map(|block| block.since)
+    }
+
+    /// Gives the header block that is not whole its time again.
+    pub(super) fn restart_block(&mut self, now: Instant) {
+        if let Some(block) = &mut self.block {
+            block.since = now;
+        }
     }
 
     /// Bytes held for the hop itself: input, a frame, a block, and output that was not handed out.

@@ -169,8 +169,11 @@ impl Flow {
 pub(super) enum Response {
     #[default]
     None,
-    /// This many interim responses (1xx).
-    Interim(u32),
+    /// This many interim responses (1xx), with lists of this size together.
+    Interim {
+        count: u32,
+        size: usize,
+    },
     Final,
 }
 

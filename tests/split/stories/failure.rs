@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use oneport_core::split::{ConnectFailure, ConnectionEnd, Side, SplitConfig};
-use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
+use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
 
 use super::super::rig::{Rig, GET, GRPC, OK, POST};
 use super::super::strict::{data, head, Word};
@@ -59,6 +59,87 @@ fn a_backend_that_does_not_answer_in_time() {
     assert_eq!(rig.backends[&silent].closed, Some(ConnectionEnd::Cut));
 }
 
+/// Lets a backend say more to a client that takes nothing than there is room for.
+fn fill_up(rig: &mut Rig, target: &str, id: u32) {
+    rig.stick(None);
+    let long = "f".repeat(250);
+    for _ in 0..2 {
+        rig.at(target).say_head(id, &[(":status", "103"), ("secret-filler", &long)], false, None);
+        rig.run();
+    }
+}
+
+/// It has answered in time; that nobody looks at it is the client's doing, which has a deadline of its own.
+#[test]
+fn a_backend_that_waits_to_be_heard_is_not_judged() {
+    for is_late in [false, true] {
+        let mut config = SplitConfig::default();
+        config.output_mark = 200;
+        let mut rig = Rig::with(config);
+        rig.get(1, "/a");
+        fill_up(&mut rig, "a", 1);
+        // One says half of the head of its SETTINGS, the other nothing; they take nothing, so that they answer nothing either.
+        rig.auto_connect = false;
+        rig.greet = |peer| {
+            peer.is_raw = true;
+            peer.out.extend_from_slice(b"\0\0\0\x04");
+        };
+        rig.get(3, "/b");
+        rig.greet = |_| ();
+        rig.get(5, "/");
+        let (waits, silent) = (rig.to("b"), rig.to("rest"));
+        for id in [waits, silent] {
+            rig.stick(Some(id));
+            rig.connect(id);
+            rig.run();
+        }
+        rig.pass(Duration::from_secs(20));
+        assert_eq!(rig.backends[&waits].closed, None);
+        assert_eq!(rig.backends[&silent].closed, Some(ConnectionEnd::Cut), "it has said nothing");
+        rig.unstick(None);
+        rig.pass(Duration::from_secs(if is_late { 5 } else { 4 }));
+        assert_eq!(
+            rig.backends[&waits].closed,
+            is_late.then_some(ConnectionEnd::Cut),
+            "it has its time again"
+        );
+        if !is_late {
+            rig.at("b").out.extend_from_slice(b"\0\0\0\0\0");
+            rig.unstick(Some(waits));
+            rig.at("b").say_head(3, &OK, true, None);
+            rig.run();
+            rig.expect_client(3, &[head(&OK), Word::End]);
+        }
+        rig.expect_client(5, &[bad_gateway(), Word::End]);
+    }
+}
+
+/// The same with half a header block, and with a backend that is open and seems to be silent.
+#[test]
+fn a_header_block_that_waits_to_be_heard_is_not_judged() {
+    let mut config = SplitConfig::default();
+    config.output_mark = 200;
+    config.keepalive_after = Duration::from_secs(8);
+    config.keepalive_timeout = Duration::from_secs(5);
+    let mut rig = Rig::with(config);
+    rig.get(1, "/a");
+    rig.get(3, "/b");
+    encode_frame(&mut rig.at("a").out, Kind::HEADERS, 0, 1, b"");
+    rig.run();
+    fill_up(&mut rig, "b", 3);
+    encode_frame(&mut rig.at("a").out, Kind::CONTINUATION, 0, 1, b"\x88");
+    rig.run();
+    for _ in 0..4 {
+        rig.pass(Duration::from_secs(5));
+    }
+    rig.unstick(None);
+    rig.pass(Duration::from_secs(7));
+    assert!(rig.backends.values().all(|backend| backend.closed.is_none()));
+    encode_frame(&mut rig.at("a").out, Kind::CONTINUATION, flag::END_HEADERS, 1, b"");
+    rig.run();
+    rig.expect_client(1, &[head(&OK)]);
+}
+
 #[test]
 fn a_backend_that_speaks_http1_is_named() {
     let mut rig = Rig::new();
@@ -88,9 +169,12 @@ fn a_backend_that_dies_takes_its_own_streams_only() {
     rig.at("b").say_head(7, &OK, true, None);
     rig.run();
     rig.expect_client(7, &[head(&OK), Word::End]);
-    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Clean));
+    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Cut), "requests were in progress");
     rig.get(9, "/a");
     rig.expect_at("a", 9, &[head(&[(":method", "GET"), (":scheme", "http"), (":path", "/a")]), Word::End]);
+    let idle = rig.to("b");
+    rig.lose(idle);
+    assert_eq!(rig.backends[&idle].closed, Some(ConnectionEnd::Clean), "nobody waited for it");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use oneport_core::split::{Batch, Side, SplitConfig};
 use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::super::rig::{Rig, GRPC, OK, POST};
-use super::super::strict::{head, Word};
+use super::super::strict::{data, head, Word};
 
 #[test]
 fn requests_above_a_backends_limit_wait_in_order() {
@@ -154,8 +154,8 @@ fn a_head_that_is_too_large_for_the_backend_is_answered() {
     assert_eq!(rig.at("rest").ids(), [1, 5], "as large as it may be");
 }
 
-/// At the mark nothing more is read that would add to what its side does not take, and no request is added to it; a backend alone may
-/// cause twice as much on itself.
+/// At the mark nothing of others is looked at any more that would add to what a side does not take, and no request is added to it;
+/// the side alone may cause twice as much on itself. A backend is read once all the same, for when it has its turn.
 #[test]
 fn at_the_mark_nobody_is_read() {
     const ANSWER: usize = 9 + 8;
@@ -167,22 +167,27 @@ fn at_the_mark_nobody_is_read() {
     let (client, backend) = (Side::Client, Side::Backend(rest));
 
     rig.stick(None);
-    for answers in 0..=2 {
+    for answers in 0..=4 {
         // The first of them is on its way, and does not count.
         rig.client.say_ping([0; 8]);
         rig.run();
-        let wants = [client, backend].map(|side| rig.machine.wants_input(side));
-        assert_eq!(wants, [answers < 2; 2], "{answers} wait");
+        assert_eq!(rig.machine.wants_input(client), answers < 4, "{answers} wait");
+        assert!(rig.machine.wants_input(backend));
     }
+    rig.at("rest").say_head(1, &[(":status", "103")], false, None);
+    rig.run();
+    assert!(!rig.machine.wants_input(backend), "it has been read, and waits");
     rig.unstick(None);
-    assert!(rig.machine.wants_input(client));
+    rig.expect_client(1, &[head(&[(":status", "103")])]);
+    assert!(rig.machine.wants_input(client) && rig.machine.wants_input(backend));
     // It is not asked who has filled it up.
     rig.stick(None);
     rig.client.say_ping([0; 8]);
     rig.run();
-    rig.at("rest").say_head(1, &[(":status", "200"), ("x-filler", &"f".repeat(40))], true, None);
+    let long = "f".repeat(30);
+    rig.at("rest").say_head(1, &[(":status", "103"), ("secret-filler", &long)], false, None);
     rig.run();
-    assert!(!rig.machine.wants_input(client));
+    assert!(rig.machine.wants_input(client) && !rig.machine.wants_input(backend));
     rig.unstick(None);
 
     rig.stick(Some(rest));
@@ -223,10 +228,10 @@ fn heads_that_are_held_are_bounded() {
 #[test]
 fn trailers_that_are_held_are_bounded() {
     let mut config = SplitConfig::default();
-    config.max_held_fields = 2_000;
+    config.max_held_fields = 8_000;
     let mut rig = Rig::with(config);
     rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
-    let long = "x".repeat(1_500);
+    let long = "x".repeat(5_000);
     for id in [1, 3] {
         rig.client.say_head(id, &POST, false, None);
         rig.client.say_data(id, b"some", false, None);
@@ -235,7 +240,51 @@ fn trailers_that_are_held_are_bounded() {
     }
     rig.expect_client(1, &[]);
     rig.expect_client(3, &[Word::Reset(0xb)]);
+    // A response's. Its backend has done nothing wrong.
+    rig.client.say_settings(0, 4_096, None, &[]);
+    rig.get(5, "/a");
+    rig.at("a").say_head(5, &OK, false, None);
+    rig.at("a").say_data(5, b"some", false, None);
+    rig.at("a").say_head(5, &[("x-long", &long)], true, None);
+    rig.run();
+    rig.expect_client(5, &[head(&OK), Word::Reset(2)]);
+    rig.expect_at(
+        "a",
+        5,
+        &[head(&[(":method", "GET"), (":scheme", "http"), (":path", "/a")]), Word::End, Word::Reset(8)],
+    );
     assert_eq!(rig.outcome, None);
+}
+
+/// Heads of requests that wait take no place from the end of those that are nearly done.
+#[test]
+fn small_trailers_are_held_in_any_case() {
+    let mut config = SplitConfig::default();
+    config.max_held_fields = 10_000;
+    let mut rig = Rig::with(config);
+    let upload = [(":method", "POST"), (":scheme", "http"), (":path", "/a")];
+    for (id, fields) in [(1, &GRPC[..]), (3, &upload)] {
+        rig.client.say_head(id, fields, false, None);
+    }
+    rig.run();
+    rig.auto_connect = false;
+    let long = "x".repeat(3_000);
+    for id in [5, 7, 9, 11] {
+        let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("x", &*long)];
+        rig.client.say_head(id, &fields, true, None);
+    }
+    rig.run();
+    rig.expect_client(11, &[Word::Reset(7)]);
+    let message = "m".repeat(3_500);
+    let (status, small) = ([("grpc-status", "0"), ("grpc-message", &*message)], [("x-small", &*message)]);
+    rig.at("grpc").say_head(1, &OK, false, None);
+    rig.at("grpc").say_data(1, b"answer", false, None);
+    rig.at("grpc").say_head(1, &status, true, None);
+    rig.client.say_data(3, b"body", false, None);
+    rig.client.say_head(3, &small, true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), data("answer"), head(&status), Word::End]);
+    rig.expect_at("a", 3, &[head(&upload), data("body"), head(&small), Word::End]);
 }
 
 /// As heads: a peer that is sent more than it takes may end its connection.

@@ -2,10 +2,10 @@
 
 use oneport_core::split::{ConnectFailure, SplitConfig};
 use oneport_core::wire::frame::{encode_frame, flag, Kind};
-use oneport_core::wire::settings::{Setting, SettingId};
+use oneport_core::wire::settings::{encode_settings, Setting, SettingId};
 
 use super::super::rig::{Rig, GET, GRPC, OK, POST};
-use super::super::strict::{data, head, Word};
+use super::super::strict::{data, head, Strict, Word};
 
 #[test]
 fn each_request_goes_where_it_says() {
@@ -268,6 +268,37 @@ fn a_head_of_several_frames_with_padding_and_priority() {
     encode_frame(&mut rig.client.out, Kind::CONTINUATION, flag::END_HEADERS, 3, &block[3..]);
     rig.run();
     rig.expect_at("rest", 3, &[head(&GET), Word::End]);
+}
+
+/// Whether the peers say how large theirs may be or not.
+#[test]
+fn no_table_is_larger_than_configured() {
+    for (most, is_compressed) in [(0, false), (4_096, true)] {
+        let mut config = SplitConfig::default();
+        config.max_encoder_table = most;
+        let mut rig = Rig::silent(config);
+        let say_nothing = |peer: &mut Strict| {
+            peer.is_raw = true;
+            encode_settings(&mut peer.out, &[]);
+        };
+        say_nothing(&mut rig.client);
+        rig.greet = say_nothing;
+        let response = [(":status", "200"), ("x-name", "a value of some length")];
+        let (mut at_backend, mut at_client) = (0, 0);
+        for id in [1, 3, 5] {
+            // The last ones are measured.
+            at_client = rig.client.received;
+            at_backend = rig.backends.values().map(|backend| backend.peer.received).sum();
+            rig.client.say_head(id, &GRPC, true, None);
+            rig.run();
+            rig.expect_at("grpc", id, &[head(&GRPC), Word::End]);
+            rig.at("grpc").say_head(id, &response, true, None);
+            rig.run();
+            rig.expect_client(id, &[head(&response), Word::End]);
+        }
+        let lengths = [rig.at("grpc").received - at_backend, rig.client.received - at_client];
+        assert_eq!(lengths.map(|length| length < 9 + 10), [is_compressed; 2], "{lengths:?}");
+    }
 }
 
 #[test]
