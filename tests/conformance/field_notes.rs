@@ -103,6 +103,8 @@ fn facts_come_with_the_verdict() {
     let request = facts.request().present().expect("the request");
     assert_eq!((why, request.stream(), request.ends_stream()), (Why::Matched(2), 7, true));
     assert_eq!(request.authority(), Some(&b"a.example"[..]));
+    assert_eq!(request.scheme(), Some(&b"http"[..]));
+    assert_eq!((request.content_type(), request.protocol()), (Some(&b"application/grpc"[..]), None));
     let fields: Vec<_> = request.fields().collect();
     assert_eq!(fields, [(&b"content-type"[..], &b"application/grpc"[..]), (b"te", b"trailers")]);
 
