@@ -172,7 +172,8 @@ fn on_std(listener: TcpListener, behind: bool) -> io::Result<()> {
 
 fn on_std_threads(listener: TcpListener) -> io::Result<()> {
     let builder = oneport::std::Router::builder();
-    let router = builder.route("grpc", matchers::grpc()).route("http1", matchers::http1()).otherwise("rest").build();
+    let router =
+        builder.route("grpc", matchers::grpc()).route("http1", matchers::http1()).otherwise("rest").build();
     loop {
         let (stream, peer) = listener.accept()?;
         stream.set_nodelay(true)?;
