@@ -41,7 +41,7 @@ pub(super) struct Link {
     pub(super) waiting: VecDeque<u32>,
     pub(super) since: Instant,
     pub(super) last_input: Instant,
-    /// When requests began to depend on it.
+    /// When requests began to depend on it, behind the last that it has said.
     pub(super) needed_since: Instant,
     /// When it was asked whether it lives.
     pub(super) asked: Option<Instant>,
@@ -99,7 +99,8 @@ impl Link {
 
     /// Lets a request wait, in its place.
     pub(super) fn wait(&mut self, id: u32, now: Instant) {
-        if !self.is_needed() {
+        // Not again while it owes a sign of life: requests that clients give up one after the other would never have it asked.
+        if !self.is_needed() && self.last_input >= self.needed_since {
             self.needed_since = now;
         }
         let at = self.waiting.partition_point(|waiting| *waiting < id);

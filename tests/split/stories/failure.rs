@@ -538,3 +538,23 @@ fn a_backend_that_dies_with_many_streams_harms_no_other() {
     rig.run();
     rig.expect_client(1, &[head(&OK), Word::End]);
 }
+
+/// Nor is it spared because clients give their requests up one after the other.
+#[test]
+fn a_dead_backend_is_found_by_requests_that_are_given_up() {
+    let mut config = SplitConfig::default();
+    config.keepalive_after = Duration::from_secs(100);
+    let mut rig = Rig::with(config);
+    rig.get(1, "/a");
+    rig.at("a").say_head(1, &OK, true, None);
+    rig.run();
+    rig.pass(Duration::from_secs(1_000));
+    for id in (3..).step_by(2).take(4) {
+        assert!(rig.at("a").pings.is_empty());
+        rig.get(id, "/a");
+        rig.pass(Duration::from_secs(30));
+        rig.client.say_reset(id, 8);
+        rig.run();
+    }
+    assert_eq!(rig.at("a").pings.len(), 1, "120 s without a word");
+}
