@@ -101,9 +101,13 @@ fn every_faulty_frame_ends_the_connection_with_its_code() {
 #[test]
 fn settings_come_first_and_in_time() {
     let mut rig = Rig::silent(SplitConfig::default());
+    // Its acknowledgement of ours, which would be wrong as well, is not to come.
+    rig.stick(None);
     rig.client.say_head(1, &GET, true, None);
     rig.run();
+    rig.unstick(None);
     assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR)));
+    assert!(rig.backends.is_empty(), "the request was passed on");
 
     let mut rig = Rig::silent(SplitConfig::default());
     rig.stick(None);
