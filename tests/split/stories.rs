@@ -9,3 +9,4 @@ mod limits;
 mod malformed;
 mod opening;
 mod requests;
+mod times;

@@ -70,7 +70,7 @@ pub struct SplitConfig {
     /// itself, from twice as many. Backends take turns to fill the client's. Default 64 KiB.
     pub output_mark: usize,
     /// Streams reset by the machine whose late frames are still known to be late, not wrong; at least twice
-    /// [`max_concurrent_streams`](Self::max_concurrent_streams), whatever is set here. Default 256.
+    /// [`max_concurrent_streams`](Self::max_concurrent_streams), up to 16,384, whatever is set here. Default 256.
     pub remembered_resets: usize,
 
     /// Streams that a client resets or opens in excess (CVE-2023-44487); beyond it GOAWAY. Default 1,000 and 100 a second

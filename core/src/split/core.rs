@@ -15,6 +15,9 @@ use crate::mux::after;
 use crate::routes::Routes;
 use crate::wire::frame::ErrorCode;
 
+/// The most streams for which more are remembered than [`SplitConfig::remembered_resets`] says: they are searched one by one.
+const SURELY_REMEMBERED: usize = 16 * 1024;
+
 /// How many times as many streams as the client may have open are held at most: those that it has done with, while their
 /// backends have not.
 const LINGERING_FACTOR: usize = 2;
@@ -141,7 +144,8 @@ impl<R> Core<R> {
 
     pub(super) fn remember(&mut self, id: u32) {
         // At least all that one event can end: a backend takes all its streams with it.
-        if self.remembered.len() >= self.config.remembered_resets.max(self.most_streams()) {
+        let least = self.most_streams().min(SURELY_REMEMBERED);
+        if self.remembered.len() >= self.config.remembered_resets.max(least) {
             self.remembered.pop_front();
         }
         self.remembered.push_back(id);

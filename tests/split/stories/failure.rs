@@ -1,9 +1,7 @@
 //! Rules 3 and 6: backends that fail, go, or are not there.
 
-use std::time::Duration;
-
 use oneport_core::split::{ConnectFailure, ConnectionEnd, Side, SplitConfig};
-use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
+use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
 
 use super::super::rig::{Rig, GET, GRPC, OK, POST};
 use super::super::strict::{data, head, Word};
@@ -17,7 +15,7 @@ fn unavailable() -> Word {
     ])
 }
 
-fn bad_gateway() -> Word {
+pub(super) fn bad_gateway() -> Word {
     head(&[(":status", "502")])
 }
 
@@ -41,103 +39,6 @@ fn a_backend_that_is_not_there() {
     rig.run();
     rig.expect_client(5, &[head(&OK), Word::End]);
     assert_eq!(rig.backends.len(), 3);
-}
-
-#[test]
-fn a_backend_that_does_not_answer_in_time() {
-    let mut rig = Rig::new();
-    rig.auto_connect = false;
-    rig.get(1, "/");
-    let silent = rig.to("rest");
-    rig.stick(Some(silent));
-    rig.connect(silent);
-    rig.backends.get_mut(&silent).unwrap().peer.out.clear();
-    rig.pass(Duration::from_secs(4));
-    rig.expect_client(1, &[]);
-    rig.pass(Duration::from_secs(1));
-    rig.expect_client(1, &[bad_gateway(), Word::End]);
-    assert_eq!(rig.backends[&silent].closed, Some(ConnectionEnd::Cut));
-}
-
-/// Lets a backend say more to a client that takes nothing than there is room for.
-fn fill_up(rig: &mut Rig, target: &str, id: u32) {
-    rig.stick(None);
-    let long = "f".repeat(250);
-    for _ in 0..2 {
-        rig.at(target).say_head(id, &[(":status", "103"), ("secret-filler", &long)], false, None);
-        rig.run();
-    }
-}
-
-/// It has answered in time; that nobody looks at it is the client's doing, which has a deadline of its own.
-#[test]
-fn a_backend_that_waits_to_be_heard_is_not_judged() {
-    for is_late in [false, true] {
-        let mut config = SplitConfig::default();
-        config.output_mark = 200;
-        let mut rig = Rig::with(config);
-        rig.get(1, "/a");
-        fill_up(&mut rig, "a", 1);
-        // One says half of the head of its SETTINGS, the other nothing; they take nothing, so that they answer nothing either.
-        rig.auto_connect = false;
-        rig.greet = |peer| {
-            peer.is_raw = true;
-            peer.out.extend_from_slice(b"\0\0\0\x04");
-        };
-        rig.get(3, "/b");
-        rig.greet = |_| ();
-        rig.get(5, "/");
-        let (waits, silent) = (rig.to("b"), rig.to("rest"));
-        for id in [waits, silent] {
-            rig.stick(Some(id));
-            rig.connect(id);
-            rig.run();
-        }
-        rig.pass(Duration::from_secs(20));
-        assert_eq!(rig.backends[&waits].closed, None);
-        assert_eq!(rig.backends[&silent].closed, Some(ConnectionEnd::Cut), "it has said nothing");
-        rig.unstick(None);
-        rig.pass(Duration::from_secs(if is_late { 5 } else { 4 }));
-        assert_eq!(
-            rig.backends[&waits].closed,
-            is_late.then_some(ConnectionEnd::Cut),
-            "it has its time again"
-        );
-        if !is_late {
-            rig.at("b").out.extend_from_slice(b"\0\0\0\0\0");
-            rig.unstick(Some(waits));
-            rig.at("b").say_head(3, &OK, true, None);
-            rig.run();
-            rig.expect_client(3, &[head(&OK), Word::End]);
-        }
-        rig.expect_client(5, &[bad_gateway(), Word::End]);
-    }
-}
-
-/// The same with half a header block, and with a backend that is open and seems to be silent.
-#[test]
-fn a_header_block_that_waits_to_be_heard_is_not_judged() {
-    let mut config = SplitConfig::default();
-    config.output_mark = 200;
-    config.keepalive_after = Duration::from_secs(8);
-    config.keepalive_timeout = Duration::from_secs(5);
-    let mut rig = Rig::with(config);
-    rig.get(1, "/a");
-    rig.get(3, "/b");
-    encode_frame(&mut rig.at("a").out, Kind::HEADERS, 0, 1, b"");
-    rig.run();
-    fill_up(&mut rig, "b", 3);
-    encode_frame(&mut rig.at("a").out, Kind::CONTINUATION, 0, 1, b"\x88");
-    rig.run();
-    for _ in 0..4 {
-        rig.pass(Duration::from_secs(5));
-    }
-    rig.unstick(None);
-    rig.pass(Duration::from_secs(7));
-    assert!(rig.backends.values().all(|backend| backend.closed.is_none()));
-    encode_frame(&mut rig.at("a").out, Kind::CONTINUATION, flag::END_HEADERS, 1, b"");
-    rig.run();
-    rig.expect_client(1, &[head(&OK)]);
 }
 
 #[test]
@@ -291,132 +192,6 @@ fn a_refusal_of_the_backend_goes_to_the_client() {
 }
 
 #[test]
-fn a_silent_backend_is_asked_and_then_given_up() {
-    let mut config = SplitConfig::default();
-    config.keepalive_after = Duration::from_secs(30);
-    let mut rig = Rig::with(config);
-    rig.get(1, "/a");
-    rig.get(3, "/b");
-    rig.pass(Duration::from_secs(29));
-    assert!(rig.at("a").pings.is_empty());
-    let dead = rig.to("a");
-    rig.pass(Duration::from_secs(1));
-    assert_eq!(rig.at("b").pings.len(), 1, "it answers, and lives on");
-    assert_eq!(rig.at("a").pings.len(), 1);
-    // From here on the first one is silent.
-    rig.pass(Duration::from_secs(25));
-    rig.stick(Some(dead));
-    rig.pass(Duration::from_secs(5));
-    rig.at("b").say_ping(*b"00000000");
-    rig.run();
-    rig.pass(Duration::from_secs(10));
-    rig.expect_client(1, &[bad_gateway(), Word::End]);
-    rig.expect_client(3, &[]);
-    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Cut));
-}
-
-/// A backend that takes long to be there is not asked whether it lives: the preface comes first, and so do its SETTINGS.
-#[test]
-fn a_backend_that_is_still_coming_is_not_asked() {
-    let mut config = SplitConfig::default();
-    config.connect_deadline = Duration::from_secs(90);
-    config.write_deadline = Duration::from_secs(90);
-    let mut rig = Rig::with(config);
-    rig.auto_connect = false;
-    rig.greet = |_| ();
-    rig.get(1, "/a");
-    let id = rig.to("a");
-    rig.pass(Duration::from_secs(40));
-    rig.stick(Some(id));
-    rig.connect(id);
-    rig.run();
-    rig.pass(Duration::from_secs(40));
-    rig.at("a").say_plain_settings();
-    rig.unstick(Some(id));
-    assert!(rig.at("a").pings.is_empty());
-    rig.at("a").say_head(1, &OK, true, None);
-    rig.run();
-    rig.expect_client(1, &[head(&OK), Word::End]);
-}
-
-/// A time that no clock reaches never comes, for each of them.
-#[test]
-fn no_deadline_need_be() {
-    let mut config = SplitConfig::default();
-    for deadline in [
-        &mut config.opening_deadline,
-        &mut config.headers_deadline,
-        &mut config.idle_deadline,
-        &mut config.write_deadline,
-        &mut config.stall_deadline,
-        &mut config.connect_deadline,
-        &mut config.keepalive_after,
-        &mut config.keepalive_timeout,
-        &mut config.drain_grace,
-        &mut config.drain_deadline,
-        &mut config.linger_deadline,
-    ] {
-        *deadline = Duration::MAX;
-    }
-    let mut rig = Rig::silent(config);
-    rig.auto_connect = false;
-    rig.stick(None);
-    rig.pass(Duration::from_secs(3_600));
-    rig.client.say_plain_settings();
-    rig.unstick(None);
-    rig.get(1, "/a");
-    rig.pass(Duration::from_secs(3_600));
-    let id = rig.to("a");
-    rig.connect(id);
-    rig.stick(Some(id));
-    rig.run();
-    rig.pass(Duration::from_secs(3_600));
-    rig.unstick(Some(id));
-    rig.at("a").say_head(1, &OK, false, None);
-    rig.at("a").say_data(1, b"some", false, None);
-    rig.stick(None);
-    rig.run();
-    rig.pass(Duration::from_secs(3_600));
-    rig.machine.handle_shutdown(rig.now);
-    rig.unstick(None);
-    rig.pass(Duration::from_secs(3_600));
-    rig.at("a").say_data(1, b" more", true, None);
-    rig.run();
-    rig.expect_client(1, &[head(&OK), data(b"some more"), Word::End]);
-    assert!(rig.outcome.is_some());
-}
-
-/// Without requests it may be silent for as long as it likes; one that was given up in line is none.
-#[test]
-fn a_silent_backend_that_nobody_needs_is_not_asked() {
-    let mut config = SplitConfig::default();
-    config.keepalive_after = Duration::from_secs(30);
-    let mut rig = Rig::with(config);
-    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(0), &[]);
-    rig.get(1, "/");
-    rig.client.say_reset(1, 8);
-    rig.run();
-    for _ in 0..10 {
-        rig.pass(Duration::from_secs(20));
-    }
-    assert_eq!(rig.at("rest").pings, [[0; 8]; 0]);
-    let silent = rig.to("rest");
-    assert_eq!(rig.backends[&silent].closed, None);
-}
-
-#[test]
-fn a_backend_that_does_not_read_is_given_up() {
-    let mut rig = Rig::new();
-    rig.get(1, "/a");
-    let dead = rig.to("a");
-    rig.stick(Some(dead));
-    rig.get(3, "/a");
-    rig.pass(Duration::from_secs(30));
-    assert_eq!(rig.backends[&dead].closed, Some(ConnectionEnd::Cut));
-    rig.expect_client(3, &[bad_gateway(), Word::End]);
-}
-
-#[test]
 fn faults_of_a_backend_end_its_connection() {
     for (kind, flags, stream, payload, code) in [
         (Kind::HEADERS, 5, 3, &b"\x88"[..], ErrorCode::PROTOCOL_ERROR), // a stream that was never opened
@@ -473,46 +248,6 @@ fn what_backends_reset_is_not_on_the_clients_account() {
     }
 }
 
-/// The response is whole, and the backend takes no more of the request, nor says that it does not want it.
-#[test]
-fn what_nobody_takes_behind_a_whole_response_is_given_up() {
-    let mut rig = Rig::new();
-    rig.greet = |peer| peer.say_settings(0, 4_096, None, &[]);
-    rig.client.say_head(1, &POST, false, None);
-    rig.client.say_data(1, &[7; 100], true, None);
-    rig.run();
-    rig.at("rest").say_head(1, &OK, true, None);
-    rig.run();
-    rig.expect_client(1, &[head(&OK), Word::End]);
-    assert_eq!(rig.machine.streams(), 1, "it may still want it");
-    rig.pass(SplitConfig::default().stall_deadline);
-    assert_eq!(rig.machine.streams(), 0);
-    assert_eq!(rig.outcome, None);
-}
-
-/// A backend that had nothing to do was silent with good reason: its time begins with the request.
-#[test]
-fn a_backend_is_not_asked_for_the_time_in_which_nobody_needed_it() {
-    let mut config = SplitConfig::default();
-    config.keepalive_after = Duration::from_secs(30);
-    let mut rig = Rig::with(config);
-    rig.get(1, "/a");
-    rig.at("a").say_head(1, &OK, true, None);
-    rig.run();
-    rig.pass(Duration::from_secs(100));
-    rig.get(3, "/a");
-    rig.pass(Duration::from_secs(29));
-    assert!(rig.at("a").pings.is_empty());
-    rig.pass(Duration::from_secs(1));
-    assert_eq!(rig.at("a").pings.len(), 1);
-    // One request more is no sign of life.
-    rig.get(5, "/a");
-    rig.pass(Duration::from_secs(29));
-    assert_eq!(rig.at("a").pings.len(), 1);
-    rig.pass(Duration::from_secs(1));
-    assert_eq!(rig.at("a").pings.len(), 2);
-}
-
 /// What the client has on its way for streams that one backend took with it is late, however many they were, and harms no other.
 #[test]
 fn a_backend_that_dies_with_many_streams_harms_no_other() {
@@ -537,24 +272,4 @@ fn a_backend_that_dies_with_many_streams_harms_no_other() {
     rig.at("b").say_head(1, &OK, true, None);
     rig.run();
     rig.expect_client(1, &[head(&OK), Word::End]);
-}
-
-/// Nor is it spared because clients give their requests up one after the other.
-#[test]
-fn a_dead_backend_is_found_by_requests_that_are_given_up() {
-    let mut config = SplitConfig::default();
-    config.keepalive_after = Duration::from_secs(100);
-    let mut rig = Rig::with(config);
-    rig.get(1, "/a");
-    rig.at("a").say_head(1, &OK, true, None);
-    rig.run();
-    rig.pass(Duration::from_secs(1_000));
-    for id in (3..).step_by(2).take(4) {
-        assert!(rig.at("a").pings.is_empty());
-        rig.get(id, "/a");
-        rig.pass(Duration::from_secs(30));
-        rig.client.say_reset(id, 8);
-        rig.run();
-    }
-    assert_eq!(rig.at("a").pings.len(), 1, "120 s without a word");
 }

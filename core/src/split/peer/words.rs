@@ -48,12 +48,12 @@ impl Peer {
 
     /// Bytes that count against the connection's window have found their place, or nobody wants them.
     ///
-    /// They are given back once they are half of the window, or half of what the sender has left: what streams that stand still
-    /// hold of the window must not keep what the others use below a mark for ever.
+    /// They are given back once they are half of what the sender has left. A mark that is a part of the window itself would not do:
+    /// what streams that stand still hold of the window could keep what the others use below it for ever.
     pub(in crate::split) fn credit(&mut self, bytes: usize) {
         self.uncredited += bytes as u32;
-        let left = self.recv_window.clamp(0, i64::from(self.window)) as u32;
-        if self.uncredited > 0 && self.uncredited >= self.window.min(left) / 2 {
+        let left = self.recv_window.max(0);
+        if self.uncredited > 0 && i64::from(self.uncredited) >= left / 2 {
             let increment = std::mem::take(&mut self.uncredited);
             self.recv_window += i64::from(increment);
             self.put_window_update(0, increment);
