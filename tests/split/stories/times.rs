@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneport_core::split::{ConnectionEnd, SplitConfig};
+use oneport_core::split::{ConnectionEnd, Side, SplitConfig};
 use oneport_core::wire::frame::{encode_frame, flag, Kind};
 
 use super::super::rig::{Rig, OK, POST};
@@ -290,4 +290,35 @@ fn a_dead_backend_is_found_by_requests_that_are_given_up() {
         rig.run();
     }
     assert_eq!(rig.at("a").pings.len(), 1, "120 s without a word");
+}
+
+/// One that was asked whether it lives, and could then not be read for long, has its time to answer when it can be.
+#[test]
+fn an_answer_that_could_not_be_read_has_its_time_again() {
+    let mut config = SplitConfig::default();
+    config.output_mark = 200;
+    config.keepalive_after = Duration::from_secs(8);
+    config.keepalive_timeout = Duration::from_secs(5);
+    let mut rig = Rig::with(config);
+    for id in (1..80).step_by(2) {
+        rig.get(id, "/a");
+    }
+    let slow = rig.to("a");
+    rig.stick(Some(slow));
+    rig.pass(Duration::from_secs(8));
+    // More than there may be for a backend that is read.
+    for id in (3..80).step_by(2) {
+        rig.client.say_reset(id, 8);
+    }
+    rig.run();
+    rig.pass(Duration::from_secs(20));
+    assert_eq!(rig.backends[&slow].closed, None);
+    // What was being written is; the next batch waits.
+    let batch = rig.stuck.insert(Some(slow), None).flatten().expect("a batch with the PING");
+    rig.machine.handle_written(Side::Backend(slow), batch, rig.now);
+    rig.run();
+    rig.pass(Duration::from_millis(4_999));
+    assert_eq!(rig.backends[&slow].closed, None);
+    rig.pass(Duration::from_millis(1));
+    assert_eq!(rig.backends[&slow].closed, Some(ConnectionEnd::Cut));
 }
