@@ -183,6 +183,9 @@ fn paths() {
         ("/x?q=1", true),
         ("http://a.example/x", true),
         ("http://a.example/x?/y", true),
+        ("http:///x", true),
+        ("http:/x", true),
+        ("http:x", false),
         ("/x/", false),
         ("/X", false),
         ("/", false),
@@ -257,6 +260,16 @@ fn authorities() {
     let both = [(":method", "GET"), (":authority", "a.example"), (":path", "/"), ("host", "b.example")];
     takes(authority("a.example"), http2_with(&both));
     takes(authority("b.example"), http2_get("/", &[("host", "b.example")]));
+    // What looks like an authority is one of CONNECT only, and one that names nobody leaves it to Host: so read servers (seen: Go's).
+    for target in ["a.example:443", "http://@/x", "http://:80/x", "http:///x", "http:/x"] {
+        takes(authority("b.example"), get(target, "Host: b.example\r\n"));
+        refuses(authority("a.example"), get(target, "Host: b.example\r\n"));
+        refuses(authority("b.example"), get(target, "Host: b.example\r\nHost: b.example\r\n"));
+    }
+    for nobody in ["", "@", ":80", "."] {
+        let fields = [(":method", "GET"), (":authority", nobody), (":path", "/"), ("host", "b.example")];
+        takes(authority("b.example"), http2_with(&fields));
+    }
     // Two of them: nobody knows which one a backend believes.
     for name in ["a.example", "b.example"] {
         refuses(authority(name), get("/", "Host: a.example\r\nHost: b.example\r\n"));

@@ -36,7 +36,7 @@ impl Request {
             ends_stream: false,
             method: method.to_vec(),
             target: target.to_vec(),
-            authority: absolute.or(host),
+            authority: absolute.filter(|authority| !authority.is_empty()).or(host),
             protocol: None,
             fields,
         }
@@ -52,7 +52,7 @@ impl Request {
             ends_stream,
             method: value(":method").unwrap_or_default(),
             target: value(":path").unwrap_or_default(),
-            authority: value(":authority").or_else(|| value("host")),
+            authority: value(":authority").filter(|a| !a.is_empty()).or_else(|| value("host")),
             protocol: value(":protocol"),
             fields,
         }

@@ -35,7 +35,7 @@ enum HostFrom {
     Field,
     /// More than one, of which a backend might believe any.
     Fields,
-    /// `:authority`, or the target.
+    /// `:authority`, or the target, with a host in it.
     Authority,
 }
 
@@ -144,9 +144,9 @@ impl Request {
         self.optional(self.path)
     }
 
-    /// Whom the request is for, without port and without a trailing dot: `:authority`, else the authority of an
-    /// absolute-form target or of CONNECT, else Host. `None` if there is none, or if more than one Host leaves it open
-    /// (a backend might believe the other one: RFC 9112 §3.2 makes such a request invalid).
+    /// Whom the request is for, without port and without a trailing dot: the host of `:authority`, else of an absolute-form
+    /// target or of CONNECT, else of Host. `None` if there is none, or if more than one Host leaves it open (a backend might
+    /// believe the other one: RFC 9112 §3.2 makes such a request invalid).
     pub fn authority(&self) -> Option<&[u8]> {
         match self.host_from {
             HostFrom::Authority | HostFrom::Field => Some(self.slice(self.host)),
@@ -239,10 +239,14 @@ impl Request {
         };
     }
 
+    /// One without a host (`@`, `:80`) says nothing: servers go by Host then, and so must the routes.
     pub(crate) fn set_authority(&mut self, value: &[u8]) {
         let whole = self.store(value);
-        self.host = host_in(whole, value);
-        self.host_from = HostFrom::Authority;
+        let host = host_in(whole, value);
+        if host.len > 0 {
+            self.host = host;
+            self.host_from = HostFrom::Authority;
+        }
     }
 
     pub(crate) fn set_scheme(&mut self, value: &[u8]) {

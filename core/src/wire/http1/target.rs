@@ -5,7 +5,9 @@
 /// The path of a target in origin-form (`/a?b`) or absolute-form (`http://a.example/a?b`), without query and
 /// fragment; `None` for the other two forms (`*`, `a.example:443`) and for anything malformed.
 ///
-/// An absolute-form without a path names the root, `/` (RFC 9110 §4.2.3).
+/// - An absolute-form without a path names the root, `/` (RFC 9110 §4.2.3).
+/// - `http:/a` and `http:///a` have one as well. They are URIs (RFC 3986 §3), if not of HTTP (RFC 9110 §4.2.1), and servers
+///   that read any URI serve them by their path: without one here, they would be a way around its routes.
 #[must_use]
 pub fn path_of(target: &[u8]) -> Option<&[u8]> {
     let path_and_query = match target {
@@ -19,21 +21,13 @@ pub fn path_of(target: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The authority of a target in absolute-form, or the target itself in authority-form (`a.example:443`, the
-/// form of CONNECT); `None` for the other two forms, an empty authority and anything malformed.
+/// The authority of a target in absolute-form; `None` for the other three forms, an empty authority and anything malformed.
 ///
-/// The authority-form needs its port, as RFC 9112 §3.2.3 has it. Whether the method is CONNECT is for the
-/// caller to ask.
+/// The authority-form (`a.example:443`) is one as a whole, but only of CONNECT (RFC 9112 §3.2.3): as the target of another
+/// method it says nothing, and servers go by Host.
 #[must_use]
 pub fn authority_of(target: &[u8]) -> Option<&[u8]> {
-    if let Some((authority, _)) = split_absolute(target) {
-        return Some(authority);
-    }
-    let is_host = |byte: u8| !matches!(byte, b'/' | b'?' | b'#' | b'@');
-    match split_port(target) {
-        (host, Some(_)) if !host.is_empty() && host.iter().all(|&byte| is_host(byte)) => Some(target),
-        _ => None,
-    }
+    split_absolute(target).map(|(authority, _)| authority).filter(|authority| !authority.is_empty())
 }
 
 /// The host of an authority or of a Host field's value: without userinfo, port and one trailing dot.
@@ -62,7 +56,8 @@ pub fn host_of(authority: &[u8]) -> &[u8] {
     }
 }
 
-/// Authority and the rest (path, query) of `scheme "://" authority path-abempty [ "?" query ]`.
+/// Authority and the rest (path, query) of `scheme ":" [ "//" authority ] path-abempty [ "?" query ]`; the authority is empty
+/// where there is none.
 fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = position(target, |byte| byte == b':');
     let scheme = target.get(..colon)?;
@@ -70,14 +65,12 @@ fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     if !scheme.first()?.is_ascii_alphabetic() || !scheme.iter().all(is_scheme) {
         return None;
     }
-    let rest = target.get(colon..)?.strip_prefix(b"://")?;
+    let rest = target.get(colon + 1..)?;
+    let Some(rest) = rest.strip_prefix(b"//") else {
+        return rest.starts_with(b"/").then_some((&[], rest));
+    };
     let end = position(rest, |byte| matches!(byte, b'/' | b'?' | b'#'));
-    let authority = rest.get(..end)?;
-    // RFC 9110 §4.2.1: a URI with an empty host must be rejected.
-    if authority.is_empty() {
-        return None;
-    }
-    Some((authority, rest.get(end..)?))
+    Some((rest.get(..end)?, rest.get(end..)?))
 }
 
 /// Host and port of `host [ ":" *DIGIT ]`; everything and `None` if there is no port or it is not one.
@@ -116,7 +109,7 @@ mod tests {
     #[test]
     fn the_four_forms() {
         // target, path, authority
-        let table: [(&str, Option<&str>, Option<&str>); 28] = [
+        let table: [(&str, Option<&str>, Option<&str>); 31] = [
             ("/", Some("/"), None),
             ("/a/b?c=/d", Some("/a/b"), None),
             ("/a#b", Some("/a"), None),
@@ -131,14 +124,17 @@ mod tests {
             ("http://u:p@a.example/", Some("/"), Some("u:p@a.example")),
             ("http://[::1]:80/x", Some("/x"), Some("[::1]:80")),
             ("x+y-z.1://a", Some("/"), Some("a")),
-            ("http:///a", None, None),
-            ("http:/a", None, None),
+            ("http:///a", Some("/a"), None),
+            ("http:/a?b", Some("/a"), None),
+            ("x:/a", Some("/a"), None),
+            ("http://", Some("/"), None),
+            ("http:a", None, None),
             ("1http://a/b", None, None),
             ("ht_tp://a/b", None, None),
             ("://a/b", None, None),
-            ("a.example:443", None, Some("a.example:443")),
-            ("[::1]:443", None, Some("[::1]:443")),
-            ("a.example:", None, Some("a.example:")),
+            ("a.example:443", None, None),
+            ("[::1]:443", None, None),
+            ("a.example:", None, None),
             ("a.example", None, None),
             (":443", None, None),
             ("a.example:x", None, None),
