@@ -173,6 +173,17 @@ mod tests {
         }
     }
 
+    /// A batch is used again for as long as its connection lives.
+    #[test]
+    fn cleared_it_is_empty_and_small() {
+        let (mut batch, _) = sample();
+        batch.frames().extend_from_slice(&[0; 100_000]);
+        batch.advance(2_000);
+        batch.clear();
+        assert_eq!((batch.composed.len(), batch.passed.len(), batch.read, batch.len()), (0, 0, 0, 0));
+        assert!((8_192..=16_384).contains(&batch.composed.capacity()));
+    }
+
     #[test]
     fn too_few_slices_take_the_first_parts() {
         let (batch, all) = sample();

@@ -96,6 +96,17 @@ mod tests {
     }
 
     #[test]
+    fn time_is_used_up_as_far_as_it_was_paid_for() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut bucket = Bucket::new(Rate::new(10, 4), start);
+        assert!(bucket.spend(10, at(0)));
+        assert!(bucket.spend(2, at(600)), "one for each 250 ms, and 100 ms are left");
+        assert!(!bucket.spend(1, at(749)));
+        assert!(bucket.spend(1, at(750)));
+    }
+
+    #[test]
     fn degenerate_rates_do_not_panic() {
         let start = Instant::now();
         let later = start + Duration::from_secs(1 << 33);

@@ -6,7 +6,7 @@ use oneport_core::split::{Batch, SplitConfig};
 use oneport_core::wire::frame::{encode_frame, Kind};
 
 use super::super::rig::{Rig, GET, OK, POST};
-use super::super::strict::{head, Strict, Word};
+use super::super::strict::{data, head, Strict, Word};
 
 /// Sends as much as the windows allow, up to this; says how much.
 fn pour(peer: &mut Strict, id: u32, most: usize) -> usize {
@@ -98,6 +98,28 @@ fn a_client_that_takes_nothing_is_held_for_within_bounds() {
     rig.pass(Duration::from_secs(301));
     assert_eq!(rig.client.words(1).last(), Some(&Word::Reset(8)));
     assert_eq!((rig.outcome, rig.machine.streams()), (None, 0));
+}
+
+/// A backend that has not acknowledged what its streams' windows are has those that it knew, and a stream that is open gets the rest
+/// with the acknowledgement (RFC 9113 §6.9.2).
+#[test]
+fn the_windows_of_streams_grow_with_the_acknowledgement() {
+    let mut config = SplitConfig::default();
+    config.stream_window = 100_000;
+    let mut rig = Rig::with(config);
+    rig.client.auto_credit = false;
+    // One byte at a time: the request is on its way when the SETTINGS of the backend have come, and the acknowledgement is behind them.
+    rig.segment = 1;
+    rig.get(1, "/");
+    rig.segment = usize::MAX;
+    rig.at("rest").say_head(1, &OK, false, None);
+    let mut sent = 0;
+    for _ in 0..100 {
+        sent += pour(rig.at("rest"), 1, usize::MAX);
+        rig.run();
+    }
+    assert_eq!(sent, 65_535 + 100_000);
+    rig.expect_client(1, &[head(&OK), data(vec![b'x'; 65_535])]);
 }
 
 #[test]

@@ -154,6 +154,25 @@ fn a_head_that_is_too_large_for_the_backend_is_answered() {
     assert_eq!(rig.at("rest").ids(), [1, 5], "as large as it may be");
 }
 
+#[test]
+fn a_head_that_is_too_large_for_the_client_is_answered_for() {
+    let mut rig = Rig::new();
+    let limit = Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: 200 };
+    rig.client.say_settings(65_535, 4_096, None, &[limit]);
+    // Two fields of 32 bytes each, their names and values.
+    let fits = 200 - 2 * 32 - ":status".len() - "200".len() - "x".len();
+    for (id, length) in [(1, fits), (3, fits + 1)] {
+        let value = "y".repeat(length);
+        let response = [(":status", "200"), ("x", value.as_str())];
+        rig.get(id, "/");
+        rig.at("rest").say_head(id, &response, true, None);
+        rig.run();
+        let answer = if length == fits { head(&response) } else { head(&[(":status", "502")]) };
+        rig.expect_client(id, &[answer, Word::End]);
+    }
+    assert_eq!(rig.at("rest").words(3).last(), Some(&Word::Reset(1)));
+}
+
 /// At the mark nothing of others is looked at any more that would add to what a side does not take, and no request is added to it;
 /// the side alone may cause twice as much on itself. A backend is read once all the same, for when it has its turn.
 #[test]

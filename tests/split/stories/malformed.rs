@@ -1,6 +1,6 @@
 //! Rule 8: what is no message is an error of its stream, and goes nowhere.
 
-use oneport_core::split::SplitOutcome;
+use oneport_core::split::{SplitConfig, SplitOutcome};
 use oneport_core::wire::frame::ErrorCode;
 
 use super::super::rig::{Rig, GET, OK, POST};
@@ -176,16 +176,40 @@ fn trailers_of_responses_are_checked() {
 
 #[test]
 fn responses_without_content_may_announce_some() {
-    let fields = [(":status", "200"), ("content-length", "500")];
+    let response = |status| [(":status", status), ("content-length", "500")];
     let mut rig = Rig::new();
     rig.client.say_head(1, &[(":method", "HEAD"), (":scheme", "http"), (":path", "/")], true, None);
     rig.get(3, "/");
+    rig.get(5, "/");
+    for (id, status) in [(1, "200"), (3, "204"), (5, "304")] {
+        rig.at("rest").say_head(id, &response(status), true, None);
+        rig.run();
+        rig.expect_client(id, &[head(&response(status)), Word::End]);
+    }
+    // Behind the success of a CONNECT it means nothing (RFC 9110 §9.3.6), behind its failure it does.
+    for (id, status) in [(7, "200"), (9, "403")] {
+        rig.client.say_head(id, &[(":method", "CONNECT"), (":authority", "db:5432")], false, None);
+        rig.run();
+        rig.at("rest").say_head(id, &response(status), false, None);
+        rig.at("rest").say_data(id, b"tunnel", true, None);
+        rig.run();
+    }
+    rig.expect_client(7, &[head(&response("200")), data("tunnel"), Word::End]);
+    rig.expect_client(9, &[head(&response("403")), Word::Reset(2)]);
+}
+
+/// RFC 9113 §6.9: an error of the stream alone.
+#[test]
+fn a_window_that_grows_by_nothing_is_an_error() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.get(3, "/");
+    rig.at("rest").grant(1, 0);
+    rig.at("rest").say_head(3, &OK, true, None);
     rig.run();
-    rig.at("rest").say_head(1, &fields, true, None);
-    rig.at("rest").say_head(3, &[(":status", "304"), ("content-length", "500")], true, None);
-    rig.run();
-    rig.expect_client(1, &[head(&fields), Word::End]);
-    assert_eq!(rig.client.words(3).last(), Some(&Word::End));
+    rig.expect_client(1, &[head(&[(":status", "502")]), Word::End]);
+    assert_eq!(rig.at("rest").words(1).last(), Some(&Word::Reset(1)));
+    rig.expect_client(3, &[head(&OK), Word::End]);
 }
 
 #[test]
@@ -198,6 +222,23 @@ fn interim_responses_are_bounded() {
     rig.run();
     assert_eq!(rig.client.words(1).len(), 32 + 2);
     assert_eq!(rig.client.words(1)[32..], [head(&[(":status", "502")]), Word::End]);
+    // All of them together are as large as one list may be, and not larger.
+    let hint = |length| [(":status", "103".to_string()), ("link", "x".repeat(length))];
+    let size = 32 + ":status103".len() + 32 + "link".len();
+    for (more, is_passed_on) in [(0, true), (1, false)] {
+        let mut config = SplitConfig::default();
+        config.max_header_list = 1_000;
+        let mut rig = Rig::with(config);
+        rig.get(1, "/");
+        for length in [500 - size, 500 - size + more] {
+            let hint = hint(length);
+            let fields = [(hint[0].0, hint[0].1.as_str()), (hint[1].0, hint[1].1.as_str())];
+            rig.at("rest").say_head(1, &fields, false, None);
+        }
+        rig.at("rest").say_head(1, &OK, true, None);
+        rig.run();
+        assert_eq!(rig.client.words(1).contains(&head(&OK)), is_passed_on, "{more}");
+    }
 }
 
 /// gRPC servers end `grpc-message` with a blank if the text of their error does, and everybody lets them. The blanks are no part of
