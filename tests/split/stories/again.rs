@@ -4,6 +4,7 @@ use oneport_core::split::SplitConfig;
 
 use super::super::rig::{Rig, OK, POST};
 use super::super::strict::{head, Word};
+use super::failure::bad_gateway;
 
 /// Ids rise on every connection: what comes back from an old one goes ahead of later requests that wait for the new one.
 #[test]
@@ -24,6 +25,24 @@ fn what_is_sent_again_takes_its_place_in_the_line() {
     // The strict backend takes no id below one that it has seen.
     rig.run();
     assert_eq!(rig.at("rest").ids(), [3, 5]);
+}
+
+/// Whatever it would do: the backend has not seen it.
+#[test]
+fn what_waits_for_a_backend_that_dies_goes_to_the_next_connection() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| peer.say_settings(65_535, 4_096, Some(1), &[]);
+    rig.client.say_head(1, &POST, true, None);
+    rig.client.say_head(3, &POST, true, None);
+    rig.run();
+    assert_eq!(rig.at("rest").ids(), [1]);
+    let old = rig.to("rest");
+    rig.lose(old);
+    rig.expect_client(1, &[bad_gateway(), Word::End]);
+    assert_eq!(rig.at("rest").ids(), [3]);
+    rig.at("rest").say_head(3, &OK, true, None);
+    rig.run();
+    rig.expect_client(3, &[head(&OK), Word::End]);
 }
 
 /// A client that has heard of a first response must not hear of a second one.

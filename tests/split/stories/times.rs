@@ -233,6 +233,24 @@ fn a_backend_that_does_not_read_is_given_up() {
 }
 
 /// The response is whole, and the backend takes no more of the request, nor says that it does not want it.
+/// A request that goes on behind its whole response has all the time that its client takes.
+#[test]
+fn an_upload_behind_a_whole_response_may_pause() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    let pause = Duration::from_secs(30);
+    for _ in 0..=SplitConfig::default().stall_deadline.as_secs() / pause.as_secs() {
+        rig.pass(pause);
+    }
+    rig.client.say_data(1, b"the rest", true, None);
+    rig.run();
+    rig.expect_client(1, &[head(&OK), Word::End]);
+    rig.expect_at("rest", 1, &[head(&POST), data("the rest"), Word::End]);
+}
+
 #[test]
 fn what_nobody_takes_behind_a_whole_response_is_given_up() {
     let mut rig = Rig::new();
