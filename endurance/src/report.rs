@@ -1,5 +1,6 @@
 //! What is left of a run: `results.json`, `summary.md`, and the plot.
 
+use std::env;
 use std::fmt;
 use std::fmt::Write as _;
 use std::fs;
@@ -67,13 +68,20 @@ pub(crate) fn write(args: &Args, scenes: &[Scene]) -> io::Result<String> {
             fs::write(args.out.join("memory.svg"), plot)?;
         }
     }
-    let results = json!({"seed": args.seed, "minutes": args.minutes, "machine": machine(), "scenes": all});
+    let results = json!({
+        "seed": args.seed, "minutes": args.minutes, "code": code(), "machine": machine(), "scenes": all,
+    });
     fs::write(args.out.join("results.json"), format!("{results:#}\n"))?;
     Ok(summary)
 }
 
 fn summary(args: &Args, scenes: &[Scene]) -> String {
-    let mut out = format!("Seed {}, {}.\n\n| scene | seconds | |\n|---|---|---|\n", args.seed, machine());
+    let mut out = format!(
+        "Seed {}, oneport at {}, {}.\n\n| scene | seconds | |\n|---|---|---|\n",
+        args.seed,
+        code(),
+        machine()
+    );
     for scene in scenes {
         let _ = writeln!(out, "| {} | {:.0} | {} |", scene.name, scene.seconds, scene.outcome);
     }
@@ -92,6 +100,11 @@ fn summary(args: &Args, scenes: &[Scene]) -> String {
         }
     }
     out
+}
+
+/// The commit that was tried, and the day, as `endurance/run` knows them.
+fn code() -> String {
+    env::var("ENDURANCE_CODE").unwrap_or_else(|_| "an unknown commit".into())
 }
 
 /// What it ran on, and how busy that was.
