@@ -4,6 +4,9 @@
 //! said before it closed still arrives, and its reading side tells whether that was the end or a cut. Meanwhile what comes for
 //! the closed side is read and forgotten, so that nobody waits for room that will never be.
 //!
+//! A side that breaks while the other one takes nothing is asked for it now and then ([`BREAK_CHECK`]): nobody reads it meanwhile, so
+//! nobody would hear of it.
+//!
 //! Bulk goes through a pipe inside the kernel ([`Pipes`]) while nothing is owed to either side; everything else is copied, and so is
 //! bulk when the pipe is refused.
 
@@ -12,10 +15,12 @@ use std::io;
 use std::mem::{take, MaybeUninit};
 use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
+use std::time::Duration;
 
 use oneport::tokio::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
+use tokio::time::{sleep, Sleep};
 
 use super::pipes::{Pipe, Pipes, Unmoved};
 use super::socket::Socket;
@@ -32,6 +37,10 @@ const WORTH: usize = 32 * 1024;
 /// Steps of one direction before others get their turn: 2 MiB through a pipe, 512 KiB copied. tokio's own budget would let the first
 /// direction have 16 MiB, and leave nothing to the second.
 const STEPS: usize = 8;
+
+/// How often a reader is asked whether it broke while its writer takes nothing. A wait for just its errors would have to be set up anew
+/// for each time that a writer is full, thousands of times a second in bulk, and does not exist on every system.
+const BREAK_CHECK: Duration = Duration::from_secs(1);
 
 /// How a pair of connections ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -88,6 +97,8 @@ struct Flow {
     /// The writer is no more: reset, or its host is gone. The system says so once, here to a write: to later reads of the same
     /// socket it looks like an end.
     writer_broke: bool,
+    /// Runs while the writer takes nothing.
+    break_check: Option<Pin<Box<Sleep>>>,
     carried: Carried,
 }
 
@@ -207,7 +218,10 @@ impl Flow {
                 Phase::Broken => return self.poll_forget(cx, reader, opposite),
                 Phase::Open | Phase::Ending => {}
             }
-            match ready!(self.poll_write_pending(cx, writer)) {
+            let Poll::Ready(written) = self.poll_write_pending(cx, writer) else {
+                return self.poll_break(cx, reader);
+            };
+            match written {
                 Ok(()) if self.phase == Phase::Ending => {
                     // When both have ended, the close that follows says it, if nothing else is to be said before.
                     if !opposite.has_ended || writer.bare().is_none() {
@@ -270,9 +284,22 @@ impl Flow {
             }
             if !rest.is_empty() {
                 self.pending = Pending::Copied { bytes: rest.to_vec(), written: 0 };
-                return Poll::Pending;
+                return self.poll_break(cx, reader);
             }
         }
+    }
+
+    /// Waits for the writer, with an eye on the reader: an error when it broke. What it has sent ahead of a reset is lost then, as it
+    /// would be without anybody between.
+    fn poll_break<R: Side>(&mut self, cx: &mut Context<'_>, reader: &R) -> Poll<io::Result<()>> {
+        let check = self.break_check.get_or_insert_with(|| Box::pin(sleep(BREAK_CHECK)));
+        while check.as_mut().poll(cx).is_ready() {
+            if let Some(error) = reader.bare().and_then(Socket::take_error) {
+                return Poll::Ready(Err(error));
+            }
+            check.set(sleep(BREAK_CHECK));
+        }
+        Poll::Pending
     }
 
     /// Fills a pipe with what the reader has. `Ready(false)`: a plain read is to tell what there is, if anything.

@@ -73,6 +73,48 @@ async fn a_reset_that_a_write_runs_into_stays_a_reset() {
     }
 }
 
+/// Each side in turn sends more than anybody takes, and resets: the other one hears of it although it does not read.
+#[tokio::test]
+async fn a_reset_behind_a_side_that_takes_nothing_is_a_cut() {
+    for is_upload in [true, false] {
+        let (client, backend, pump) = pumped().await;
+        let (mut talker, listener) = if is_upload { (client, backend) } else { (backend, client) };
+        let chunk = vec![7; 64 * 1024];
+        while timeout(Duration::from_millis(200), talker.write_all(&chunk)).await.is_ok() {}
+        socket2::SockRef::from(&talker).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(talker);
+        let end = timeout(Duration::from_secs(10), pump).await.expect("it is noticed").expect("no panic");
+        assert_eq!(end, PumpEnd::Cut, "upload: {is_upload}");
+        drop(listener);
+    }
+}
+
+/// A side that has said all that it has to say is no broken one, however long it takes to arrive.
+#[tokio::test]
+async fn a_half_close_behind_a_side_that_takes_nothing_is_no_cut() {
+    let (mut client, mut backend, pump) = pumped().await;
+    let chunk = vec![7; 64 * 1024];
+    let mut sent = 0;
+    while timeout(Duration::from_millis(200), client.write_all(&chunk)).await.is_ok() {
+        sent += chunk.len();
+    }
+    let upload = tokio::spawn(async move {
+        client.shutdown().await.expect("half closed");
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.expect("an end");
+        answer
+    });
+    sleep(BREAK_CHECK * 2).await;
+    let mut taken = Vec::new();
+    backend.read_to_end(&mut taken).await.expect("an end");
+    // A write that was given up may have left a part of its chunk.
+    assert!((sent..sent + chunk.len()).contains(&taken.len()));
+    backend.write_all(b"thanks").await.expect("written");
+    drop(backend);
+    assert_eq!(upload.await.expect("no panic"), b"thanks");
+    assert_eq!(pump.await.expect("no panic"), PumpEnd::Done);
+}
+
 /// Who is told of an error.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Call {

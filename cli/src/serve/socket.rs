@@ -60,6 +60,15 @@ impl Socket {
         }
     }
 
+    /// What has broken it, if anything has: a reset that no read and no write has run into yet, as one would. Said once.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        error.unwrap_or_else(Some)
+    }
+
     /// Makes the close that follows a reset (RST): what was cut must not look whole. Unix sockets know no reset.
     pub(super) fn reset_on_close(&self) {
         if let Self::Tcp(stream) = self {
