@@ -73,6 +73,38 @@ impl Address {
         }
     }
 
+    /// Whether a connection to this address arrives where one listens on `listener`, as far as that can be told without resolving
+    /// names and asking for the addresses of this machine.
+    pub(crate) fn leads_to(&self, listener: &Self) -> bool {
+        if self.port().is_none() || self.port() != listener.port() {
+            return self == listener;
+        }
+        let is_taken = |ip: IpAddr| match listener {
+            // `[::]` takes IPv4 as well.
+            Self::Ip(all) if all.ip().is_unspecified() => all.is_ipv6() || ip.is_ipv4(),
+            Self::Ip(one) => one.ip() == ip,
+            Self::Name { .. } => listener.of_this_machine().contains(&ip),
+            Self::Unix(_) => false,
+        };
+        self == listener || self.of_this_machine().into_iter().any(is_taken)
+    }
+
+    /// The addresses of this machine that a connection to here goes to, as far as they are known: to all of them is to itself.
+    fn of_this_machine(&self) -> Vec<IpAddr> {
+        let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
+        match self {
+            Self::Ip(address) => match address.ip() {
+                ip if ip.is_loopback() => vec![ip],
+                ip if ip.is_unspecified() => vec![if ip.is_ipv4() { v4 } else { v6 }],
+                _ => Vec::new(),
+            },
+            Self::Name { host, .. } if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
+                vec![v4, v6]
+            }
+            Self::Name { .. } | Self::Unix(_) => Vec::new(),
+        }
+    }
+
     fn parse(text: &str, what: &str) -> Result<Self, Fault> {
         if let Some(path) = text.strip_prefix("unix:") {
             return unix(path).map_err(|fault| fault.shifted("unix:".len()));
@@ -205,6 +237,34 @@ mod tests {
         }
         assert_eq!(Address::parse_listen("0.0.0.0:0").unwrap().port(), Some(0));
         assert_eq!(Backend::parse("[0:0::1]:7").unwrap().to_string(), "[::1]:7");
+    }
+
+    #[test]
+    fn what_leads_to_where_we_listen() {
+        for (backend, listener, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("127.0.0.1:1", "127.0.0.1:2", false),
+            ("127.0.0.2:1", "127.0.0.1:1", false),
+            ("127.0.0.2:1", "0.0.0.0:1", true),
+            ("127.0.0.1:1", "[::]:1", true),
+            ("[::1]:1", "0.0.0.0:1", false),
+            ("[::1]:1", "[::]:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("localhost:1", "0.0.0.0:1", true),
+            ("LocalHost.:1", "[::1]:1", true),
+            ("localhost:1", "127.0.0.2:1", false),
+            ("127.0.0.1:1", "localhost:1", true),
+            ("10.0.0.7:1", "0.0.0.0:1", false),
+            ("a.example:1", "0.0.0.0:1", false),
+            ("a.example:1", "a.example:1", true),
+            ("unix:/a", "unix:/a", true),
+            ("unix:/a", "unix:/b", false),
+            ("unix:/a", "0.0.0.0:1", false),
+        ] {
+            let Ok(Backend::Server(backend)) = Backend::parse(backend) else { panic!("{backend}") };
+            let listener = Address::parse_listen(listener).expect("an address");
+            assert_eq!(backend.leads_to(&listener), expected, "{backend} {listener}");
+        }
     }
 
     #[test]

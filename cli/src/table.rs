@@ -205,7 +205,8 @@ impl Draft {
         let takes_everything = |route: Option<&(Route, String)>| {
             route.is_some_and(|(route, _)| route.conditions.matcher().takes_everything())
         };
-        let decides_at_once = takes_everything(first) || self.routes.is_empty();
+        // With `--per-request` it first has to be known whether a client speaks HTTP/2.
+        let decides_at_once = !self.per_request && (takes_everything(first) || self.routes.is_empty());
         let unreachable = [
             (
                 "otherwise",
@@ -226,6 +227,12 @@ impl Draft {
         if self.server_first.as_ref().is_some_and(|(_, after)| after.is_zero()) {
             return Err(Error::usage("`server-first` needs a delay: with 0 no client could speak first"));
         }
+        let silent_deadline = self.limits.mux.silent_deadline;
+        if self.server_first.as_ref().is_some_and(|(_, after)| *after >= silent_deadline) {
+            return Err(Error::usage(
+                "`server-first` can never be reached: its delay (`--server-first-after`) is not below `--silent-deadline`",
+            ));
+        }
         match unreachable.iter().find(|(_, is_unreachable, _)| *is_unreachable) {
             Some((name, _, why)) => Err(Error::usage(format!("`{name}` can never be reached: {why}"))),
             None => Ok(()),
@@ -239,8 +246,8 @@ impl Draft {
         let backends = self.routes.iter().map(|(route, _)| &route.backend).chain(others);
         for backend in backends {
             let Backend::Server(address) = backend else { continue };
-            // Port 0 is another port each time.
-            if address.port() != Some(0) && listeners.iter().any(|listen| listen.address == *address) {
+            // No backend has port 0, which is another port each time.
+            if listeners.iter().any(|listen| address.leads_to(&listen.address)) {
                 return Err(Error::usage(format!(
                     "the backend `{address}` is where oneport itself listens: every connection would come back to it"
                 )));

@@ -100,12 +100,40 @@ fn mistakes_in_arguments() {
             &["serve", "--listen", "127.0.0.1:9", "--route", "http=a:1", "--route", "any=127.0.0.1:9"],
             &["`127.0.0.1:9` is where oneport itself listens"],
         ),
+        (
+            &["check", "--listen", "0.0.0.0:9", "--route", "any=localhost:9"],
+            &["`localhost:9` is where oneport itself listens"],
+        ),
+        (
+            &[
+                "check",
+                "--route",
+                "grpc=a:1",
+                "--server-first",
+                "b:1",
+                "--server-first-after",
+                "75s",
+                "--silent-deadline",
+                "75s",
+            ],
+            &["`server-first` can never be reached", "--silent-deadline"],
+        ),
         (&["check", "--config", "/nonexistent/a.toml"], &["can not read /nonexistent/a.toml: No such file"]),
         (&["explain", "--route", "any=a:1", "/nonexistent"], &["can not read /nonexistent: No such file"]),
         (&["explain", "--route", "any=a:1", "--segments", "0"], &["at least 1"]),
         (&["explain", "--route", "any=a:1", "--segments", "5"], &["needs 5 bytes, but the input has only 0"]),
     ] {
         assert_usage_error(&run(arguments), parts);
+    }
+}
+
+/// There it first has to be known whether a client speaks HTTP/2: who says nothing can be told from who does.
+#[test]
+fn with_per_request_nothing_is_decided_at_once() {
+    let places = ["--server-first", "b:1", "--server-first-after", "1s", "--on-timeout", "c:1"];
+    for (mode, is_good) in [(&["--per-request"][..], true), (&[], false)] {
+        let arguments = [&["check", "--route", "any=a:1"], mode, &places].concat();
+        assert_eq!(run(&arguments).status.success(), is_good, "{mode:?}");
     }
 }
 
