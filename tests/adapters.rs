@@ -47,7 +47,7 @@ macro_rules! suite {
                 only_http2_is_greeted;
             listener: errors_of_accept_are_waited_out, a_connection_that_is_gone_makes_no_pause,
                 shutdown_is_at_once_and_harms_nobody_routed, shutdown_answers_a_request_that_has_begun,
-                shutdown_reaches_who_waits_for_a_place, no_outcome_is_lost_at_shutdown, the_longest_silent_goes_first,
+                shutdown_reaches_who_waits_for_a_place, routes_end_though_a_client_does_not_read, no_outcome_is_lost_at_shutdown, the_longest_silent_goes_first,
                 the_longest_idle_goes_first, unix_sockets_are_served, a_stream_from_elsewhere_is_routed,
                 a_connection_tells_about_itself, nodelay_is_set;
             openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte,
@@ -55,7 +55,7 @@ macro_rules! suite {
                 a_silent_client_is_closed_silently, trickling_does_not_put_off_the_deadline, on_timeout_takes_what_is_undecided,
                 server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
                 every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
-            outcomes: each_connection_has_exactly_one, counters_can_be_asked_at_any_time;
+            outcomes: each_connection_has_exactly_one, a_hook_that_panics_harms_nobody, counters_can_be_asked_at_any_time;
             per_request: two_routes_share_a_connection, a_share_tells_about_itself, halves_of_a_share,
                 an_upload_waits_for_its_server, a_download_waits_for_its_client, bodies_both_ways_at_once,
                 a_share_that_hangs_is_alone, a_server_that_stops_reading_is_alone, every_cut_of_the_clients_stream,
