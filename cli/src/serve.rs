@@ -6,6 +6,7 @@ mod deliver;
 #[cfg_attr(not(target_os = "linux"), path = "serve/no_pipes.rs")]
 mod pipes;
 mod pump;
+mod requests;
 mod resolve;
 mod signals;
 mod socket;
@@ -15,9 +16,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use oneport::core::split::RequestObserver;
 use oneport::tokio::{Handle, Incoming, Mux};
-use oneport::{Fact, Why};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -30,6 +29,7 @@ use crate::table::Plan;
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
 use pipes::Pipes;
+use requests::log_requests;
 pub(crate) use signals::StopSignals;
 use socket::{AnyListener, Socket};
 
@@ -142,41 +142,6 @@ fn build(
     }
     log_outcomes(&mut mux, logger);
     (mux, routes)
-}
-
-/// Logs where each request goes. One that gets no backend is for information, as a connection would be; what a backend lacks is
-/// told where it is connected.
-fn log_requests(plan: &Plan, logger: &Logger) -> RequestObserver {
-    let logger = logger.clone();
-    let routes: Vec<_> =
-        plan.routes.iter().map(|route| (route.name.clone(), route.backend == Backend::Close)).collect();
-    let otherwise = ("otherwise".to_owned(), plan.otherwise == Some(Backend::Close));
-    RequestObserver::new(move |report| {
-        let route = match report.why {
-            Some(Why::Matched(i)) => routes.get(i),
-            Some(_) => Some(&otherwise),
-            None => None,
-        };
-        let reason = match route {
-            None => Some("no-route"),
-            Some((_, true)) => Some("forbidden"),
-            Some((_, false)) => None,
-        };
-        let level = if reason.is_some() { Level::Info } else { Level::Debug };
-        if !logger.is_enabled(level) {
-            return;
-        }
-        let Fact::Present(request) = report.facts.request() else { return };
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
-        logger.log(
-            &Event::new(level, "request")
-                .with_some("reason", reason)
-                .with_some("route", route.map(|(name, _)| name.clone()))
-                .with_some("method", text(Some(request.method())))
-                .with_some("path", text(request.path()))
-                .with_some("host", text(request.authority())),
-        );
-    })
 }
 
 /// Logs how each connection ends.
