@@ -110,7 +110,8 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     };
     let _ = cut.send(true);
     let _ = timeout(CUT_GRACE, all_gone.recv()).await;
-    logger.log(&Event::new(Level::Warn, "drain-cut").with("message", message));
+    // It may wait for a slow stderr: nobody is left that it could hold up.
+    logger.log_last(&Event::new(Level::Warn, "drain-cut").with("message", message));
     Ok(())
 }
 

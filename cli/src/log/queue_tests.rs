@@ -75,11 +75,63 @@ fn what_waits_for_an_output_that_takes_nothing_is_bounded_in_bytes() {
     let bytes: usize = written.iter().map(String::len).sum();
     assert!(lost > 0 && bytes <= QUEUE_BYTES, "{bytes} bytes written, {lost} lines lost");
     // The last one is given back once it is written, which is behind what the gate says of it.
-    let until = std::time::Instant::now() + Duration::from_secs(30);
+    let until = Instant::now() + Duration::from_secs(30);
     while logger.counts.held.load(Ordering::Relaxed) > 0 {
-        assert!(std::time::Instant::now() < until, "bytes that nobody holds are counted");
+        assert!(Instant::now() < until, "bytes that nobody holds are counted");
         thread::yield_now();
     }
+}
+
+/// A stderr that is slow, and not stuck: it takes lines again while the end of the program waits.
+#[test]
+fn the_end_waits_for_an_output_that_still_takes_lines() {
+    let (logger, open, lines) = gated();
+    let sent = QUEUE as u64 + 100;
+    for n in 0..sent {
+        logger.log(&Event::new(Level::Info, "line").with("n", n));
+    }
+    let opening = thread::spawn(move || {
+        thread::sleep(FLUSH / 4);
+        drop(open);
+    });
+    logger.log_last(&Event::new(Level::Warn, "drain-cut"));
+    logger.flush();
+    // All that is ever said has been said by now.
+    let lines: Vec<_> = lines.try_iter().collect();
+    opening.join().expect("no panic");
+    let dropped = lines.iter().filter_map(|line| line.split_once("dropped count=")).map(|(_, count)| count);
+    let lost: u64 = dropped.map(|count| count.trim().parse::<u64>().expect("a number")).sum();
+    let written = lines.iter().filter(|line| line.contains("info  line")).count() as u64;
+    assert_eq!(written + lost, sent, "{lost} lost");
+    assert_eq!(lines.iter().filter(|line| line.contains("drain-cut")).count(), 1);
+}
+
+/// What was dropped behind the last line that found room is still said.
+#[test]
+fn a_flush_says_how_many_lines_were_dropped() {
+    let (taken, lines) = channel();
+    let (open, gate) = channel();
+    drop(open);
+    let logger = Logger::to(Gate { open: Mutex::new(gate), taken }, Level::Info, Format::Json);
+    logger.counts.dropped.store(3, Ordering::Relaxed);
+    logger.flush();
+    let line = lines.try_recv().expect("a line");
+    assert!(line.contains(r#""event":"log-lines-dropped","count":3"#), "{line}");
+}
+
+/// One that takes nothing at all does not hold up the end for ever.
+#[test]
+fn the_end_does_not_wait_for_ever() {
+    let (logger, open, _lines) = gated();
+    for n in 0..QUEUE as u64 + 100 {
+        logger.log(&Event::new(Level::Info, "line").with("n", n));
+    }
+    let begin = Instant::now();
+    logger.log_last(&Event::new(Level::Warn, "drain-cut"));
+    logger.flush();
+    let waited = begin.elapsed();
+    assert!((FLUSH..FLUSH * 6).contains(&waited), "{waited:?}");
+    drop(open);
 }
 
 /// Closed.
@@ -101,7 +153,7 @@ fn a_closed_output_is_no_error() {
     for _ in 0..100 {
         logger.log(&Event::new(Level::Error, "line"));
     }
-    let before = std::time::Instant::now();
+    let before = Instant::now();
     logger.flush();
     assert!(before.elapsed() < FLUSH, "the thread still runs and answers");
 }
