@@ -25,7 +25,7 @@ use crate::address::Backend;
 use crate::errors::{print, Error};
 use crate::log::{Event, Level, Logger};
 use crate::outcome::Ended;
-use crate::table::Plan;
+use crate::table::{Listen, Plan};
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
 use pipes::Pipes;
@@ -64,11 +64,15 @@ const CUT_GRACE: Duration = Duration::from_millis(200);
 
 async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
-    let mut bound = Vec::new();
-    for listen in &plan.listeners {
-        let next = bind(listen, &bound).await?;
-        bound.extend(next);
-    }
+    let stopping = |signal| logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
+    // A name may take its time, and whoever has the signals in hand has to hear them.
+    let bound = match signals.unless(open(&plan.listeners)).await {
+        Ok(bound) => bound?,
+        Err(signal) => {
+            stopping(signal);
+            return Ok(());
+        }
+    };
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
@@ -91,8 +95,7 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     drop(carrier);
     print(&said)?;
 
-    let signal = signals.next().await;
-    logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
+    stopping(signals.next().await);
     // Before the listeners close: a successor takes a path over only when nobody listens there, so it is still ours.
     drop(files);
     // New connections are refused by the system from here on.
@@ -113,6 +116,19 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     // It may wait for a slow stderr: nobody is left that it could hold up.
     logger.log_last(&Event::new(Level::Warn, "drain-cut").with("message", message));
     Ok(())
+}
+
+/// Opens all listening sockets.
+///
+/// # Errors
+/// That of the first one that can not be opened.
+async fn open(listeners: &[Listen]) -> Result<Vec<Bound>, Error> {
+    let mut bound = Vec::new();
+    for listen in listeners {
+        let next = bind(listen, &bound).await?;
+        bound.extend(next);
+    }
+    Ok(bound)
 }
 
 /// The routes of one listener and where they lead.
