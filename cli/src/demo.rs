@@ -39,7 +39,8 @@ pub(crate) fn run(plan: DemoPlan, logger: &Logger) -> Result<(), Error> {
 async fn serve(plan: DemoPlan, logger: Logger) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
     let listen = Listen { address: plan.listen, is_required: true };
-    let Some(bound) = bind(&listen, &[]).await? else { return Ok(()) };
+    let Ok(bound) = signals.unless(bind(&listen, &[])).await else { return Ok(()) };
+    let Some(bound) = bound? else { return Ok(()) };
     let mut mux = Mux::new(bound.listener);
     let calls = mux.route("grpc", oneport::matchers::grpc());
     let requests = mux.route("rest", oneport::matchers::http());

@@ -1,21 +1,20 @@
 //! Log lines on stderr, as text or as JSON, one event a line.
 //!
-//! Whoever logs never waits: lines go through a bounded queue to a thread of their own. When stderr takes nothing (a full
-//! pipe), lines are dropped and counted, and the count is logged once it takes lines again; when it is closed, they vanish.
+//! What a peer chose is hostile here, too: it is cut ([`PEER_TEXT`]) and escaped, so that it can neither forge a line nor make a
+//! large one of a small frame.
+
+mod queue;
+mod rate;
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Lines that wait for stderr; behind them lines are dropped.
-const QUEUE: usize = 4_096;
+pub(crate) use queue::Logger;
+pub(crate) use rate::Rate;
 
-/// How long the end of the program waits for stderr to take what is queued.
-const FLUSH: Duration = Duration::from_millis(500);
+/// Bytes of a text of a peer that a line shows. The rest is cut off, and the line says how long the text was. With three such
+/// texts of bytes that take five characters each in JSON, a line stays below 4 KiB.
+pub(crate) const PEER_TEXT: usize = 256;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -58,7 +57,35 @@ impl Format {
 pub(crate) enum Value {
     Bool(bool),
     Number(u64),
+    Peer(PeerText),
     Text(String),
+}
+
+/// What a peer chose, as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PeerText {
+    /// The first [`PEER_TEXT`] bytes in ASCII, with escapes for all else (`\xNN`), for quotes and for backslashes.
+    shown: String,
+    /// Bytes that there were, if that is more.
+    cut_from: Option<u64>,
+}
+
+impl PeerText {
+    fn new(bytes: &[u8]) -> Self {
+        let shown = bytes.get(..PEER_TEXT).unwrap_or(bytes).escape_ascii().to_string();
+        let cut_from = (bytes.len() > PEER_TEXT).then_some(bytes.len() as u64);
+        Self { shown, cut_from }
+    }
+}
+
+impl Value {
+    /// Bytes that there were, if not all of them are shown.
+    const fn cut_from(&self) -> Option<u64> {
+        match self {
+            Self::Peer(text) => text.cut_from,
+            Self::Bool(_) | Self::Number(_) | Self::Text(_) => None,
+        }
+    }
 }
 
 impl From<bool> for Value {
@@ -113,6 +140,12 @@ impl Event {
         }
     }
 
+    /// With one more field, if there is a value, that a peer chose. If it is cut, a field `NAME_bytes` says how long it was.
+    pub(crate) fn with_peer_text(mut self, name: &'static str, bytes: Option<&[u8]>) -> Self {
+        self.fields.extend(bytes.map(|bytes| (name, Value::Peer(PeerText::new(bytes)))));
+        self
+    }
+
     /// The line, with its end.
     fn line(&self, format: Format, at: SystemTime) -> String {
         let mut line = String::with_capacity(160);
@@ -127,7 +160,11 @@ impl Event {
                     match value {
                         Value::Bool(value) => line.push_str(if *value { "true" } else { "false" }),
                         Value::Number(value) => line.push_str(&value.to_string()),
+                        Value::Peer(text) => json_string(&mut line, &text.shown),
                         Value::Text(value) => json_string(&mut line, value),
+                    }
+                    if let Some(bytes) = value.cut_from() {
+                        let _ = write!(line, r#","{name}_bytes":{bytes}"#);
                     }
                 }
                 line.push('}');
@@ -138,10 +175,18 @@ impl Event {
                     let _ = match value {
                         Value::Bool(value) => write!(line, " {name}={value}"),
                         Value::Number(value) => write!(line, " {name}={value}"),
-                        Value::Text(value) if is_plain(value) => write!(line, " {name}={value}"),
+                        Value::Peer(PeerText { shown: value, .. }) | Value::Text(value)
+                            if is_plain(value) =>
+                        {
+                            write!(line, " {name}={value}")
+                        }
                         // Quoted with escapes: nobody can forge a line, or move a terminal's cursor.
+                        Value::Peer(text) => write!(line, " {name}=\"{}\"", text.shown),
                         Value::Text(value) => write!(line, " {name}={value:?}"),
                     };
+                    if let Some(bytes) = value.cut_from() {
+                        let _ = write!(line, " {name}_bytes={bytes}");
+                    }
                 }
             }
         }
@@ -195,91 +240,6 @@ impl std::fmt::Display for Utc {
         let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
         let millis = since.subsec_millis();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-    }
-}
-
-/// What the thread that writes is sent.
-enum Message {
-    /// Say on this channel that everything before it is written.
-    Flush(SyncSender<()>),
-    Line(String),
-}
-
-/// Where events go. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Logger {
-    level: Level,
-    format: Format,
-    queue: SyncSender<Message>,
-    dropped: Arc<AtomicU64>,
-}
-
-impl std::fmt::Debug for Logger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Logger").field("level", &self.level).finish_non_exhaustive()
-    }
-}
-
-impl Logger {
-    /// A logger to stderr.
-    pub(crate) fn stderr(level: Level, format: Format) -> Self {
-        Self::to(io::stderr(), level, format)
-    }
-
-    fn to(out: impl Write + Send + 'static, level: Level, format: Format) -> Self {
-        let (queue, lines) = sync_channel(QUEUE);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&dropped);
-        // Without a thread (a system at its limit) every line is dropped: logging is no reason not to serve.
-        let _ = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_lines(out, &lines, &count, format));
-        Self { level, format, queue, dropped }
-    }
-
-    /// Whether events of this level are logged.
-    pub(crate) fn is_enabled(&self, level: Level) -> bool {
-        level <= self.level
-    }
-
-    /// Logs an event, if its level is logged. Never waits.
-    pub(crate) fn log(&self, event: &Event) {
-        if self.is_enabled(event.level) {
-            let line = event.line(self.format, SystemTime::now());
-            if self.queue.try_send(Message::Line(line)).is_err() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Waits until everything is written, but not for ever.
-    pub(crate) fn flush(&self) {
-        let (done, is_done) = sync_channel(1);
-        if self.queue.try_send(Message::Flush(done)).is_ok() {
-            match is_done.recv_timeout(FLUSH) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {}
-            }
-        }
-    }
-}
-
-fn write_lines(mut out: impl Write, lines: &Receiver<Message>, dropped: &AtomicU64, format: Format) {
-    while let Ok(message) = lines.recv() {
-        let line = match message {
-            Message::Line(line) => line,
-            Message::Flush(done) => {
-                let _ = out.flush();
-                let _ = done.send(());
-                continue;
-            }
-        };
-        // One write a line: lines of several processes on one pipe do not mix. A closed stderr is nobody's fault.
-        let _ = out.write_all(line.as_bytes());
-        let missed = dropped.swap(0, Ordering::Relaxed);
-        if missed > 0 {
-            let event = Event::new(Level::Warn, "log-lines-dropped").with("count", missed);
-            let _ = out.write_all(event.line(format, SystemTime::now()).as_bytes());
-        }
     }
 }
 

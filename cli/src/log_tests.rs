@@ -1,7 +1,6 @@
-//! Lines as they are written, and a stderr that takes nothing.
+//! Lines as they are written.
 
-use std::sync::mpsc::channel;
-use std::sync::Mutex;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -47,80 +46,48 @@ fn a_connection_in_both_formats() {
 
 proptest! {
     #[test]
-    fn any_text_makes_one_line_and_valid_json(text: String) {
-        let event = Event::new(Level::Warn, "connection").with("detail", text.as_str());
+    fn any_text_makes_one_line_and_valid_json(text: String, bytes: Vec<u8>) {
+        let event = Event::new(Level::Warn, "connection")
+            .with("detail", text.as_str())
+            .with_peer_text("path", Some(&bytes));
         let line = event.line(Format::Json, at(0));
         prop_assert_eq!(line.matches('\n').count(), 1);
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         prop_assert_eq!(value["detail"].as_str(), Some(text.as_str()));
+        prop_assert!(value["path"].as_str().is_some_and(str::is_ascii), "{}", line);
         let line = event.line(Format::Text, at(0));
         prop_assert!(line.ends_with('\n') && !line.trim_end_matches('\n').contains(char::is_control), "{:?}", line);
     }
 }
 
-/// Takes a line when it is told to.
-struct Gate {
-    open: Mutex<Receiver<()>>,
-    taken: std::sync::mpsc::Sender<String>,
-}
-
-impl Write for Gate {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = self.open.lock().unwrap().recv();
-        let _ = self.taken.send(String::from_utf8_lossy(bytes).into_owned());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// A peer has 64 KiB for a head, and a line for what it makes of it.
+#[test]
+fn what_a_peer_chose_is_cut_and_escaped_once() {
+    let hostile = [&b"/"[..], &[0x80; 60_000]].concat();
+    let event = Event::new(Level::Info, "request").with_peer_text("path", Some(&hostile));
+    let shown = format!("/{}", r"\x80".repeat(PEER_TEXT - 1));
+    let line = event.line(Format::Text, at(0));
+    assert!(line.len() < 2_048, "{} bytes", line.len());
+    assert!(line.ends_with(&format!(" path=\"{shown}\" path_bytes=60001\n")), "{line}");
+    let line = event.line(Format::Json, at(0));
+    assert!(line.len() < 2_048, "{} bytes", line.len());
+    let value: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((value["path"].as_str(), value["path_bytes"].as_u64()), (Some(shown.as_str()), Some(60_001)));
 }
 
 #[test]
-fn an_output_that_takes_nothing_holds_nobody_up_and_lost_lines_are_counted() {
-    let (open, gate) = channel();
-    let (taken, lines) = channel();
-    let logger = Logger::to(Gate { open: Mutex::new(gate), taken }, Level::Info, Format::Text);
-    let sent = QUEUE as u64 + 100;
-    for n in 0..sent {
-        logger.log(&Event::new(Level::Info, "line").with("n", n));
-        logger.log(&Event::new(Level::Debug, "never"));
+fn what_a_peer_chose_is_whole_up_to_the_bound() {
+    let longest = [b'a'; PEER_TEXT];
+    for (bytes, expected) in [
+        (&b"/a"[..], " method=/a\n".to_owned()),
+        (b"", " method=\"\"\n".to_owned()),
+        (b"a b\"\\\n", format!(" method=\"a b{}\"\n", r#"\"\\\n"#)),
+        (&longest, format!(" method={}\n", "a".repeat(PEER_TEXT))),
+    ] {
+        let line = Event::new(Level::Info, "request")
+            .with_peer_text("method", Some(bytes))
+            .with_peer_text("host", None)
+            .line(Format::Text, at(0));
+        assert!(line.ends_with(&expected), "{line}");
     }
-    logger.flush();
-    drop(open);
-    let (mut written, mut lost) = (0, 0);
-    while written + lost < sent {
-        let line = lines.recv_timeout(Duration::from_secs(30)).expect("every line is written or counted");
-        assert!(!line.contains("never"));
-        match line.split_once("log-lines-dropped count=") {
-            Some((_, count)) => lost += count.trim().parse::<u64>().unwrap(),
-            None => written += 1,
-        }
-    }
-    assert!(lost >= 99, "{lost} lines lost, {written} written");
-    assert_eq!(written + lost, sent);
-}
-
-/// Closed.
-struct Closed;
-
-impl Write for Closed {
-    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Err(io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-#[test]
-fn a_closed_output_is_no_error() {
-    let logger = Logger::to(Closed, Level::Debug, Format::Json);
-    for _ in 0..100 {
-        logger.log(&Event::new(Level::Error, "line"));
-    }
-    let before = std::time::Instant::now();
-    logger.flush();
-    assert!(before.elapsed() < FLUSH, "the thread still runs and answers");
 }

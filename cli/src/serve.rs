@@ -6,6 +6,7 @@ mod deliver;
 #[cfg_attr(not(target_os = "linux"), path = "serve/no_pipes.rs")]
 mod pipes;
 mod pump;
+mod requests;
 mod resolve;
 mod signals;
 mod socket;
@@ -15,9 +16,7 @@ use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use oneport::core::split::RequestObserver;
 use oneport::tokio::{Handle, Incoming, Mux};
-use oneport::{Fact, Why};
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -26,10 +25,11 @@ use crate::address::Backend;
 use crate::errors::{print, Error};
 use crate::log::{Event, Level, Logger};
 use crate::outcome::Ended;
-use crate::table::Plan;
+use crate::table::{Listen, Plan};
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
 use pipes::Pipes;
+use requests::log_requests;
 pub(crate) use signals::StopSignals;
 use socket::{AnyListener, Socket};
 
@@ -64,11 +64,15 @@ const CUT_GRACE: Duration = Duration::from_millis(200);
 
 async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
-    let mut bound = Vec::new();
-    for listen in &plan.listeners {
-        let next = bind(listen, &bound).await?;
-        bound.extend(next);
-    }
+    let stopping = |signal| logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
+    // A name may take its time, and whoever has the signals in hand has to hear them.
+    let bound = match signals.unless(open(&plan.listeners)).await {
+        Ok(bound) => bound?,
+        Err(signal) => {
+            stopping(signal);
+            return Ok(());
+        }
+    };
 
     let (cut, is_cut) = watch::channel(false);
     let (alive, mut all_gone) = mpsc::channel(1);
@@ -91,8 +95,7 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     drop(carrier);
     print(&said)?;
 
-    let signal = signals.next().await;
-    logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
+    stopping(signals.next().await);
     // Before the listeners close: a successor takes a path over only when nobody listens there, so it is still ours.
     drop(files);
     // New connections are refused by the system from here on.
@@ -110,8 +113,22 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     };
     let _ = cut.send(true);
     let _ = timeout(CUT_GRACE, all_gone.recv()).await;
-    logger.log(&Event::new(Level::Warn, "drain-cut").with("message", message));
+    // It may wait for a slow stderr: nobody is left that it could hold up.
+    logger.log_last(&Event::new(Level::Warn, "drain-cut").with("message", message));
     Ok(())
+}
+
+/// Opens all listening sockets.
+///
+/// # Errors
+/// That of the first one that can not be opened.
+async fn open(listeners: &[Listen]) -> Result<Vec<Bound>, Error> {
+    let mut bound = Vec::new();
+    for listen in listeners {
+        let next = bind(listen, &bound).await?;
+        bound.extend(next);
+    }
+    Ok(bound)
 }
 
 /// The routes of one listener and where they lead.
@@ -142,41 +159,6 @@ fn build(
     }
     log_outcomes(&mut mux, logger);
     (mux, routes)
-}
-
-/// Logs where each request goes. One that gets no backend is for information, as a connection would be; what a backend lacks is
-/// told where it is connected.
-fn log_requests(plan: &Plan, logger: &Logger) -> RequestObserver {
-    let logger = logger.clone();
-    let routes: Vec<_> =
-        plan.routes.iter().map(|route| (route.name.clone(), route.backend == Backend::Close)).collect();
-    let otherwise = ("otherwise".to_owned(), plan.otherwise == Some(Backend::Close));
-    RequestObserver::new(move |report| {
-        let route = match report.why {
-            Some(Why::Matched(i)) => routes.get(i),
-            Some(_) => Some(&otherwise),
-            None => None,
-        };
-        let reason = match route {
-            None => Some("no-route"),
-            Some((_, true)) => Some("forbidden"),
-            Some((_, false)) => None,
-        };
-        let level = if reason.is_some() { Level::Info } else { Level::Debug };
-        if !logger.is_enabled(level) {
-            return;
-        }
-        let Fact::Present(request) = report.facts.request() else { return };
-        let text = |bytes: Option<&[u8]>| bytes.map(|bytes| bytes.escape_ascii().to_string());
-        logger.log(
-            &Event::new(level, "request")
-                .with_some("reason", reason)
-                .with_some("route", route.map(|(name, _)| name.clone()))
-                .with_some("method", text(Some(request.method())))
-                .with_some("path", text(request.path()))
-                .with_some("host", text(request.authority())),
-        );
-    })
 }
 
 /// Logs how each connection ends.

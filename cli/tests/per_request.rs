@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oneport_core::wire::frame::{encode_frame, flag, Head, Kind, HEAD_LEN, PREFACE};
 use oneport_core::wire::hpack::{Decoder, Limits, DEFAULT_TABLE_SIZE};
@@ -31,9 +31,16 @@ impl Client {
     }
 
     fn get(&mut self, stream: u32) {
-        let mut frame = Vec::new();
-        encode_frame(&mut frame, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, GET);
-        self.stream.write_all(&frame).expect("written");
+        self.ask(&[stream], GET);
+    }
+
+    /// The same header block on each of these streams, written at once.
+    fn ask(&mut self, streams: &[u32], block: &[u8]) {
+        let mut frames = Vec::new();
+        for stream in streams {
+            encode_frame(&mut frames, Kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, *stream, block);
+        }
+        self.stream.write_all(&frames).expect("written");
     }
 
     fn frame(&mut self) -> Option<(Head, Vec<u8>)> {
@@ -130,6 +137,48 @@ fn a_closed_route_is_forbidden() {
         client.get(stream);
         assert_eq!(client.status(stream), "403");
     }
+}
+
+/// A client puts a long path into the compression's table, and then names it by one byte.
+#[test]
+fn a_small_frame_makes_no_large_line() {
+    let serve = Serve::start_with(&["--route", "path:/x=close", "--per-request"]);
+    let mut client = Client::new(&serve);
+    let path = [&b"/"[..], &[0x80; 3_990]].concat();
+    // `:path` with indexing, and 3,991 as RFC 7541 §5.1 writes it; then the newest entry of the table.
+    let long = [&b"\x82\x86\x44\x7f\x98\x1e"[..], &path].concat();
+    for (stream, block) in [(1, &long[..]), (3, b"\x82\x86\xbe"), (5, b"\x82\x86\xbe")] {
+        client.ask(&[stream], block);
+        assert_eq!(client.status(stream), "404");
+        let line = serve.logged(r#""event":"request""#);
+        assert!(line.len() < 2_048, "{} bytes", line.len());
+        assert!(line.contains(r#""no-route""#) && line.contains(r#""path_bytes":3991"#), "{line}");
+    }
+}
+
+#[test]
+fn requests_without_a_backend_are_logged_at_a_bounded_rate() {
+    let serve = Serve::start_with(&["--route", "path:/x=close", "--per-request", "--log-level", "info"]);
+    let mut client = Client::new(&serve);
+    let begin = Instant::now();
+    let streams: Vec<_> = (0..1_000).map(|n| 2 * n + 1).collect();
+    for batch in streams.chunks(50) {
+        client.ask(batch, GET);
+        assert_eq!(client.status(batch[49]), "404");
+    }
+    let seconds = begin.elapsed().as_secs() + 2;
+    // The first one of another second says how many were not logged before it.
+    thread::sleep(Duration::from_millis(1_100));
+    client.get(2_001);
+    let (mut logged, mut missed) = (0, 0);
+    while logged + missed < 1_001 {
+        let line = serve.logged(r#""event":"request""#);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
+        logged += 1;
+        missed += line["missed"].as_u64().unwrap_or_default();
+    }
+    assert_eq!(logged + missed, 1_001, "each is logged or counted");
+    assert!(logged <= 100 * seconds + 1, "{logged} lines in {seconds} s");
 }
 
 #[test]

@@ -98,6 +98,92 @@ fn a_second_signal_cuts_at_once() {
     assert_eq!(told(client), RESET);
 }
 
+/// A backend on a Unix socket whose queue is full: Linux says so at once, and does not wait as with TCP.
+#[cfg(target_os = "linux")]
+mod full {
+    use super::*;
+    use crate::serving::PATIENCE;
+    use std::path::PathBuf;
+
+    /// Its path goes with it.
+    pub(super) struct Full {
+        pub(super) listener: Socket,
+        path: PathBuf,
+        fillers: Vec<Socket>,
+    }
+
+    impl Full {
+        pub(super) fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("oneport-{name}-{}", std::process::id()));
+            let address = socket2::SockAddr::unix(&path).expect("a path");
+            let socket = || Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            let listener = socket();
+            listener.bind(&address).expect("a free path");
+            listener.listen(1).expect("listening");
+            // Of accept, too.
+            listener.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+            let mut fillers = Vec::new();
+            loop {
+                let filler = socket();
+                filler.set_nonblocking(true).expect("nonblocking");
+                match filler.connect(&address) {
+                    Ok(()) => fillers.push(filler),
+                    Err(error) => {
+                        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+                        return Self { listener, path, fillers };
+                    }
+                }
+            }
+        }
+
+        pub(super) fn serve(&self, options: &[&str]) -> Serve {
+            let route = format!("any=unix:{}", self.path.display());
+            Serve::start_with(&[&["--route", route.as_str()], options].concat())
+        }
+
+        /// Takes all that came before.
+        pub(super) fn drain(&self) {
+            self.fillers.iter().for_each(|_| drop(self.listener.accept().expect("one of the queue")));
+        }
+    }
+
+    impl Drop for Full {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_queue_of_a_unix_backend_is_waited_for() {
+    let full = full::Full::new("drained");
+    let serve = full.serve(&["--delivery-deadline", "20s"]);
+    let client = serve.request();
+    settle();
+    full.drain();
+    let (mut backend, _) = full.listener.accept().expect("the client");
+    // What is not read would make a reset of the end.
+    assert!(backend.read(&mut [0; 1_000]).expect("a request") > 0);
+    backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("written");
+    drop(backend);
+    let answer = told(client);
+    assert!(answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200")), "{answer:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_queue_of_a_unix_backend_is_waited_for_until_the_deadline() {
+    let full = full::Full::new("stuck");
+    let serve = full.serve(&["--delivery-deadline", "1s"]);
+    let begin = Instant::now();
+    let answer = told(serve.request());
+    assert!(answer.as_ref().is_ok_and(|answer| answer.starts_with("HTTP/1.1 502")), "{answer:?}");
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    let line = serve.logged(r#""event":"connection""#);
+    assert!(line.contains(r#""reason":"delivery-timeout""#), "{line}");
+}
+
 /// The backlog, the place and the backend have one deadline together.
 #[test]
 fn waiting_for_a_backend_has_one_deadline() {

@@ -2,12 +2,14 @@
 
 use std::future::{poll_fn, Future};
 use std::io;
+use std::path::Path;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::yield_now;
-use tokio::time::{timeout_at, Instant};
+use tokio::time::{sleep, timeout_at, Instant};
 
 use super::resolve::Resolver;
 use super::socket::Socket;
@@ -22,7 +24,7 @@ pub(super) async fn connect(address: &Address, resolver: &Resolver, until: Insta
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let addresses: Vec<_> = match address {
         Address::Unix(path) => {
-            return in_time(until, UnixStream::connect(path)).await.map(Socket::Unix);
+            return in_time(until, connect_unix(path)).await.map(Socket::Unix);
         }
         Address::Ip(address) => vec![*address],
         Address::Name { host, port } => in_time(until, resolver.resolve(host, *port)).await?,
@@ -41,6 +43,29 @@ pub(super) async fn connect(address: &Address, resolver: &Resolver, until: Insta
         }
     }
     Err(last)
+}
+
+/// How soon a Unix socket whose queue is full is tried again; then twice as late each time, but no later than [`LAST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest wait for a queue to have room: what it adds at most to the time in which the backend does not accept.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connects to a Unix socket. A full queue (`listen`'s backlog) is no failure, but a backend that is busy: with TCP the system waits for
+/// it, and here it says so at once (EAGAIN, on Linux; elsewhere it refuses, as if nobody listened). It may wait for ever: give it a
+/// time.
+///
+/// # Errors
+/// Nobody listens there.
+async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(full) if full.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
+            connected => return connected,
+        }
+        pause = LAST_PAUSE.min(pause * 2);
+    }
 }
 
 /// What the work comes to before `until`. A process that was stopped sees the clock before it sees what has come meanwhile: so once
@@ -63,7 +88,6 @@ async fn in_time<T>(until: Instant, work: impl Future<Output = io::Result<T>>) -
 mod tests {
     use super::*;
     use std::future::pending;
-    use std::time::Duration;
 
     #[tokio::test]
     async fn what_has_come_while_the_process_was_stopped_counts() {

@@ -58,8 +58,10 @@ impl Serve {
     }
 
     fn spawn(mut program: Command, options: &[&str]) -> Self {
+        let level = if options.contains(&"--log-level") { &[][..] } else { &["--log-level", "debug"] };
         let mut child = program
-            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json", "--log-level", "debug"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
+            .args(level)
             .args(options)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

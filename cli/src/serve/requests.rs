@@ -1,0 +1,52 @@
+//! Logs where each request goes, with `--per-request`.
+
+use std::time::Instant;
+
+use oneport::core::split::RequestObserver;
+use oneport::{Fact, Why};
+
+use crate::address::Backend;
+use crate::log::{Event, Level, Logger, Rate};
+use crate::table::Plan;
+
+/// Requests without a backend that are logged in a second, for each listener, unless everything is (`debug`). One more of them costs
+/// a client twelve bytes, and whoever keeps the line a hundred times as much.
+const REFUSED_PER_SECOND: u32 = 100;
+
+/// Logs where each request goes. One that gets no backend is for information, as a connection would be; what a backend lacks is
+/// told where it is connected.
+pub(super) fn log_requests(plan: &Plan, logger: &Logger) -> RequestObserver {
+    let logger = logger.clone();
+    let routes: Vec<_> =
+        plan.routes.iter().map(|route| (route.name.clone(), route.backend == Backend::Close)).collect();
+    let otherwise = ("otherwise".to_owned(), plan.otherwise == Some(Backend::Close));
+    let rate =
+        (!logger.is_enabled(Level::Debug)).then(|| Rate::per_second(REFUSED_PER_SECOND, Instant::now()));
+    RequestObserver::new(move |report| {
+        let route = match report.why {
+            Some(Why::Matched(i)) => routes.get(i),
+            Some(_) => Some(&otherwise),
+            None => None,
+        };
+        let reason = match route {
+            None => Some("no-route"),
+            Some((_, true)) => Some("forbidden"),
+            Some((_, false)) => None,
+        };
+        let level = if reason.is_some() { Level::Info } else { Level::Debug };
+        if !logger.is_enabled(level) {
+            return;
+        }
+        let Fact::Present(request) = report.facts.request() else { return };
+        let Some(missed) = rate.as_ref().map_or(Some(0), |rate| rate.admit(Instant::now())) else { return };
+        logger.log(
+            &Event::new(level, "request")
+                .with_some("reason", reason)
+                .with_some("route", route.map(|(name, _)| name.clone()))
+                .with_peer_text("method", Some(request.method()))
+                .with_peer_text("path", request.path())
+                .with_peer_text("host", request.authority())
+                .with_some("missed", (missed > 0).then_some(missed)),
+        );
+    })
+}
