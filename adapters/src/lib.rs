@@ -32,6 +32,8 @@ mod outbound;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod owed;
 #[cfg(any(feature = "tokio", feature = "smol"))]
+mod pair;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod parcel;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod registry;

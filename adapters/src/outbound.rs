@@ -2,11 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{ready, Context, Poll, Wake, Waker};
+use std::task::{ready, Context, Poll};
 
 use oneport_core::ledger::{BackendLedger, Piece, Reconciled};
 use oneport_core::wire::frame::HEAD_LEN;
 
+use crate::pair::{Half, Pair};
 use crate::stats::Stats;
 
 /// What stands between a server and its client, if anything does: nothing, for nearly all and in the end, and then no memory either.
@@ -19,8 +20,8 @@ struct Ledgered {
     /// Bytes that the ledger held back and has let go: an adapted SETTINGS, or (the rest of) the head of a frame. Payload is never
     /// here.
     pending: Vec<u8>,
-    /// Who waits for `pending` to be written.
-    writer: Option<Waker>,
+    /// Who waits to write, or for `pending` to be written.
+    pair: Pair,
     /// Where a backend that does not speak HTTP/2 is counted; `None` once that is known.
     stats: Option<Arc<Stats>>,
 }
@@ -31,7 +32,7 @@ impl Outbound {
             return Self::bare();
         }
         let stats = (ledger.reconciled() == Reconciled::NotYet).then_some(stats);
-        Self(Some(Box::new(Ledgered { ledger, pending: Vec::new(), writer: None, stats })))
+        Self(Some(Box::new(Ledgered { ledger, pending: Vec::new(), pair: Pair::new(), stats })))
     }
 
     /// One that nothing is taken out of.
@@ -59,23 +60,21 @@ impl Outbound {
         answer
     }
 
-    /// A task that writes got this answer. If it has to wait for what is left over, it is remembered for [`reader`](Self::reader).
-    pub(crate) fn answered<R>(&mut self, answer: Poll<R>, cx: &Context<'_>) -> Poll<R> {
-        if let Some(ledgered) = &mut self.0 {
-            ledgered.writer = (answer.is_pending() && ledgered.has_pending()).then(|| cx.waker().clone());
+    /// Polls the write side for the task of this half, with the waker that is to be given to the stream. As long as something may be
+    /// left over, which either half may push on, the stream is to be polled in no other way.
+    pub(crate) fn poll_as<R>(
+        &mut self,
+        half: Half,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<R>,
+    ) -> Poll<R> {
+        let Some(pair) = self.0.as_ref().map(|ledgered| ledgered.pair.clone()) else { return poll(self, cx) };
+        let answer = poll(self, &mut Context::from_waker(pair.waker(half, cx)));
+        // With something left over it is woken although its answer is there: it may be the one task that can push it on.
+        if answer.is_ready() && !self.has_pending() {
+            pair.got_on(half);
         }
         answer
-    }
-
-    /// The waker for a task that reads and on the way writes what is left over. A socket remembers one waker for writing: without
-    /// this, the other half of a split connection, which waits to write, would be forgotten.
-    pub(crate) fn reader(&self, cx: &Context<'_>) -> Waker {
-        match self.0.as_ref().and_then(|ledgered| ledgered.writer.as_ref()) {
-            Some(writer) if !writer.will_wake(cx.waker()) => {
-                Arc::new(Both([writer.clone(), cx.waker().clone()])).into()
-            }
-            _ => cx.waker().clone(),
-        }
     }
 
     /// Writes what the ledger lets through of `bytes`; returns how many of them are done with. What is accepted here is written,
@@ -212,14 +211,6 @@ impl Ledgered {
     }
 }
 
-struct Both([Waker; 2]);
-
-impl Wake for Both {
-    fn wake(self: Arc<Self>) {
-        self.0.iter().for_each(Waker::wake_by_ref);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +218,7 @@ mod tests {
     use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
     use oneport_core::Greeting;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Wake, Waker};
 
     /// A server's first frames, and what a greeted client is to see of them.
     fn frames() -> (Vec<u8>, Vec<u8>) {
@@ -244,33 +236,59 @@ mod tests {
         (written, expected)
     }
 
-    /// A socket remembers one waker for writing. The reading half, when it pushes, must not make it forget the writing half.
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    impl Flag {
+        fn was_woken(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
+
+    /// A stream remembers one waker for writing, of whichever half: that of the last poll that was not ready.
     #[test]
     fn a_reader_that_pushes_wakes_the_writer_too() {
-        struct Flag(AtomicBool);
-        impl Wake for Flag {
-            fn wake(self: Arc<Self>) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(false))));
-        let [writer, reader] = flags.clone().map(Waker::from);
-        let (writer, reader) = (Context::from_waker(&writer), Context::from_waker(&reader));
+        let flags: [Arc<Flag>; 2] = Default::default();
+        let wakers = flags.clone().map(Waker::from);
+        let [mut writer, mut reader] = wakers.each_ref().map(Context::from_waker);
+        let woken = || flags.each_ref().map(|flag| flag.was_woken());
+        let mut known: Option<Waker> = None;
+        let mut full = |cx: &Context<'_>| {
+            // One that another one takes the place of is woken (async-io): the same one is not.
+            assert!(known.as_ref().is_none_or(|known| known.will_wake(cx.waker())));
+            known = Some(cx.waker().clone());
+            Poll::Pending
+        };
 
         let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
-        // The SETTINGS are accepted and can not be written; then the writer waits.
-        assert!(matches!(outbound.poll_write(&frames().0, |_| Poll::Pending), Poll::Ready(Ok(1..))));
+        // The SETTINGS are accepted and can not be written; then both halves wait.
+        let answer = outbound.poll_as(Half::Writer, &mut writer, |outbound, cx| {
+            outbound.poll_write(&frames().0, |_| full(cx))
+        });
+        assert!(matches!(answer, Poll::Ready(Ok(1..))));
         assert!(outbound.has_pending());
-        let flush = outbound.poll_flush(|_| Poll::Pending);
-        assert!(outbound.answered(flush, &writer).is_pending());
-        outbound.reader(&reader).wake();
-        assert!(flags.iter().all(|flag| flag.0.swap(false, Ordering::Relaxed)));
+        for (half, cx) in [(Half::Writer, &mut writer), (Half::Reader, &mut reader)] {
+            let answer = outbound.poll_as(half, cx, |outbound, cx| outbound.poll_flush(|_| full(cx)));
+            assert!(answer.is_pending());
+        }
+        assert_eq!(woken(), [false, false]);
+        known.take().expect("it was polled").wake();
+        assert_eq!(woken(), [true, true]);
 
-        // Nobody waits any more.
-        let flush = outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())));
-        assert!(outbound.answered(flush, &writer).is_ready());
-        outbound.reader(&reader).wake();
-        assert_eq!(flags.map(|flag| flag.0.load(Ordering::Relaxed)), [false, true]);
+        // The reader pushes all of it: that is what the writer waited for, and nothing wakes it again.
+        let answer = outbound.poll_as(Half::Writer, &mut writer, |_, _| Poll::<()>::Pending);
+        assert!(answer.is_pending());
+        let answer = outbound.poll_as(Half::Reader, &mut reader, |outbound, _| {
+            outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())))
+        });
+        assert!(answer.is_ready());
+        assert_eq!(woken(), [true, false]);
     }
 
     /// The last thing that is owed may be the last thing that is written: nothing may have to follow it.

@@ -13,6 +13,7 @@ use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::owed::StillOwed;
+use crate::pair::Half;
 use crate::parcel::{Opened, Source};
 
 /// A routed connection.
@@ -100,20 +101,13 @@ impl<T> Connection<T> {
 }
 
 impl<T: Io> Connection<T> {
-    /// Pushes on what the write side has accepted and not written yet.
-    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { io, outbound, .. } = self;
-        let answer = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
-    }
-
     /// The server reads, and waits for an answer to what it has written: see that it goes. An error shows at the next write.
-    fn push_for_reader(&mut self, cx: &Context<'_>) {
+    fn push_for_reader(&mut self, cx: &mut Context<'_>) {
         let Self { io, outbound, .. } = self;
         if outbound.has_pending() {
-            let waker = outbound.reader(cx);
-            let cx = &mut Context::from_waker(&waker);
-            let _ = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+            let _ = outbound.poll_as(Half::Reader, cx, |outbound, cx| {
+                outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+            });
         }
     }
 
@@ -159,8 +153,9 @@ impl<T: Io> AsyncWrite for Connection<T> {
         if outbound.is_direct() {
             return Pin::new(io).poll_write(cx, buf);
         }
-        let answer = outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        })
     }
 
     fn poll_write_vectored(
@@ -173,20 +168,143 @@ impl<T: Io> AsyncWrite for Connection<T> {
             return Pin::new(io).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        let answer = outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_push(cx))?;
-        Pin::new(&mut this.io).poll_flush(cx)
+        let Self { io, outbound, .. } = self.get_mut();
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            ready!(outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes)))?;
+            Pin::new(io).poll_flush(cx)
+        })
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.outbound.finish();
-        ready!(this.poll_push(cx))?;
-        Pin::new(&mut this.io).poll_close(cx)
+        let Self { io, outbound, .. } = self.get_mut();
+        outbound.finish();
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            ready!(outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes)))?;
+            Pin::new(io).poll_close(cx)
+        })
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::future::{poll_fn, Future};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_io::Timer;
+    use oneport_core::ledger::BackendLedger;
+    use oneport_core::wire::settings::{encode_settings, encode_settings_ack};
+    use oneport_core::Greeting;
+    use smol::future::{or, poll_once};
+    use smol::io::{split, AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::address::Addresses;
+    use crate::context::ConnectionInfo;
+    use crate::smol::Socket;
+
+    /// A greeted connection whose backend owes its SETTINGS and two ACKs, and its client.
+    fn greeted() -> (UnixStream, Connection<Socket<UnixStream>>) {
+        let (client, server) = UnixStream::pair().expect("a pair");
+        let ledger = BackendLedger::new(Greeting::default(), 2);
+        let info = ConnectionInfo { addresses: Addresses::UNKNOWN, route: None, greeted: true };
+        let connection = Connection::new(Opened {
+            io: Source::Whole(Socket::new(server).expect("it can be polled")),
+            inbound: Inbound::bare(),
+            outbound: Outbound::new(ledger, Arc::default()),
+            story: Box::new(Story { info, facts: Facts::per_request(), why: Why::Otherwise }),
+        });
+        (client, connection)
+    }
+
+    /// Writes to the socket behind the connection's back until it takes nothing more; returns how much that was.
+    fn fill(connection: &Connection<Socket<UnixStream>>) -> usize {
+        let mut socket = connection.inner().expect("a socket").get_ref();
+        let mut filled = 0;
+        loop {
+            match socket.write(&[0; 512]) {
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return filled,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// Counts how often it is polled.
+    async fn counted<R>(polls: &AtomicUsize, future: impl Future<Output = R>) -> R {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            polls.fetch_add(1, Ordering::Relaxed);
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    /// The reactor knows one waker for each direction of a socket, and wakes the one that another one takes the place of. So two
+    /// halves that both wait to write must not take each other's place: they would wake each other for as long as the client does
+    /// not read.
+    #[test]
+    fn halves_that_wait_for_the_same_client_sleep() {
+        let (mut client, mut connection) = greeted();
+        let (mut settings, mut ack) = (Vec::new(), Vec::new());
+        encode_settings(&mut settings, &[]);
+        encode_settings_ack(&mut ack);
+        let filled = fill(&connection);
+        // The SETTINGS are accepted, and can not be written.
+        assert!(smol::block_on(poll_once(connection.write_all(&settings))).is_some_and(|done| done.is_ok()));
+        assert!(connection.outbound.has_pending());
+
+        let polls = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (mut reader, mut writer) = split(connection);
+        let executor = smol::Executor::new();
+        let of_writer = polls[0].clone();
+        let writing = executor.spawn(async move {
+            counted(&of_writer, writer.write_all(&ack)).await.expect("a client");
+            writer
+        });
+        let of_reader = polls[1].clone();
+        let reading = executor.spawn(async move {
+            let mut heard = Vec::new();
+            counted(&of_reader, reader.read_to_end(&mut heard)).await.expect("a clean end");
+            heard
+        });
+        smol::block_on(executor.run(async {
+            Timer::after(Duration::from_millis(20)).await;
+            // The reader reads, and on the way pushes what the writer has left over.
+            client.write_all(b"x").expect("a server");
+            Timer::after(Duration::from_millis(100)).await;
+            let polls = polls.map(|polls| polls.load(Ordering::Relaxed));
+            assert!(
+                polls.iter().all(|polls| (1..10).contains(polls)),
+                "{polls:?} polls of writer and reader"
+            );
+
+            // The client reads, and both go on.
+            // The SETTINGS get an entry more, and the ACK is dropped: the mux has given it.
+            let mut heard = vec![0; filled + settings.len() + 6];
+            let (client, heard) = smol::unblock(move || {
+                client.read_exact(&mut heard).expect("all that was written");
+                (client, heard)
+            })
+            .await;
+            assert_eq!(heard[filled + 3], settings[3]);
+            let late = async {
+                Timer::after(Duration::from_secs(10)).await;
+                panic!("the writer sleeps for ever")
+            };
+            let _writer = or(writing, late).await;
+            drop(client);
+            assert_eq!(reading.await, b"x");
+        }));
     }
 }

@@ -13,6 +13,7 @@ use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::owed::StillOwed;
+use crate::pair::Half;
 use crate::parcel::{Opened, Source};
 
 /// A routed connection.
@@ -99,20 +100,13 @@ impl<T> Connection<T> {
 }
 
 impl<T: Io> Connection<T> {
-    /// Pushes on what the write side has accepted and not written yet.
-    fn poll_push(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { io, outbound, .. } = self;
-        let answer = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
-    }
-
     /// The server reads, and waits for an answer to what it has written: see that it goes. An error shows at the next write.
-    fn push_for_reader(&mut self, cx: &Context<'_>) {
+    fn push_for_reader(&mut self, cx: &mut Context<'_>) {
         let Self { io, outbound, .. } = self;
         if outbound.has_pending() {
-            let waker = outbound.reader(cx);
-            let cx = &mut Context::from_waker(&waker);
-            let _ = outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes));
+            let _ = outbound.poll_as(Half::Reader, cx, |outbound, cx| {
+                outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+            });
         }
     }
 }
@@ -147,8 +141,9 @@ impl<T: Io> AsyncWrite for Connection<T> {
         if outbound.is_direct() {
             return Pin::new(io).poll_write(cx, buf);
         }
-        let answer = outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            outbound.poll_write(buf, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        })
     }
 
     fn poll_write_vectored(
@@ -161,8 +156,9 @@ impl<T: Io> AsyncWrite for Connection<T> {
             return Pin::new(io).poll_write_vectored(cx, bufs);
         }
         let first = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
-        let answer = outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes));
-        outbound.answered(answer, cx)
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            outbound.poll_write(first, |bytes| Pin::new(&mut *io).poll_write(cx, bytes))
+        })
     }
 
     // Servers ask once, on the first write: the answer must not depend on the ledger.
@@ -171,15 +167,19 @@ impl<T: Io> AsyncWrite for Connection<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_push(cx))?;
-        Pin::new(&mut this.io).poll_flush(cx)
+        let Self { io, outbound, .. } = self.get_mut();
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            ready!(outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes)))?;
+            Pin::new(io).poll_flush(cx)
+        })
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        this.outbound.finish();
-        ready!(this.poll_push(cx))?;
-        Pin::new(&mut this.io).poll_shutdown(cx)
+        let Self { io, outbound, .. } = self.get_mut();
+        outbound.finish();
+        outbound.poll_as(Half::Writer, cx, |outbound, cx| {
+            ready!(outbound.poll_flush(|bytes| Pin::new(&mut *io).poll_write(cx, bytes)))?;
+            Pin::new(io).poll_shutdown(cx)
+        })
     }
 }
