@@ -55,7 +55,7 @@ macro_rules! suite {
                 a_silent_client_is_closed_silently, trickling_does_not_put_off_the_deadline, on_timeout_takes_what_is_undecided,
                 server_first_takes_the_silent, a_single_route_for_all_waits_for_nothing, no_deadline_outlives_the_verdict,
                 every_http2_phase_ends, a_thousand_silent_clients_are_in_nobodys_way;
-            outcomes: each_connection_has_exactly_one, counters_can_be_asked_at_any_time;
+            outcomes: each_connection_has_exactly_one, a_hook_that_panics_harms_nobody, counters_can_be_asked_at_any_time;
             per_request: two_routes_share_a_connection, a_share_tells_about_itself, halves_of_a_share,
                 an_upload_waits_for_its_server, a_download_waits_for_its_client, bodies_both_ways_at_once,
                 a_share_that_hangs_is_alone, a_server_that_stops_reading_is_alone, every_cut_of_the_clients_stream,

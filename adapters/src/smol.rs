@@ -30,8 +30,8 @@
 //! ```
 //!
 //! There is no global executor that the adapter could spawn on, and it needs none: [`Mux::serve`] is one future that runs all
-//! undecided connections itself, on an executor inside of it. A panic in a closure of yours (a matcher, the outcome hook) ends
-//! the one connection. Between two looks at its connections it accepts a bounded number of new ones, and the other way round, so
+//! undecided connections itself, on an executor inside of it. A panic in a matcher of yours ends the one connection, and one in the
+//! outcome hook none. Between two looks at its connections it accepts a bounded number of new ones, and the other way round, so
 //! that neither starves. Await it as a task of its own: inside of a task that is busy with other things, deciding waits for them.
 //!
 //! An [`Incoming`] is a `Stream` of connections. A [`Connection`] is `futures_io::{AsyncRead, AsyncWrite}`, which is what

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,7 +121,8 @@ impl Stats {
         tally.time_to_verdict += report.time_to_verdict;
         drop(counters);
         if let Some(hook) = &self.hook {
-            hook(report);
+            // It may run in the server's loop that accepts, and while the panic of another closure unwinds: its own goes no further.
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(report)));
         }
     }
 }

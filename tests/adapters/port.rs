@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use oneport::matchers::{grpc, http1, http2, ssh, tls};
-use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome, SplitConfig};
+use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome, Report, SplitConfig};
 
 use super::client::Client;
 use super::kit::{AcceptLog, Control, Faults, Kit, Leads, Route, Served, Setup, Source};
@@ -133,6 +133,16 @@ impl Plan {
 
     pub(super) fn server_first(mut self, name: &'static str, after: Duration) -> Self {
         self.0.routes.push((name, Leads::ServerFirst(after)));
+        self
+    }
+
+    /// The hook does this, too, behind its record.
+    pub(super) fn on_outcome(mut self, act: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
+        let record = self.0.hook;
+        self.0.hook = Box::new(move |report| {
+            record(report);
+            act(report);
+        });
         self
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use oneport::matchers::grpc;
 use oneport::tokio::{Handle, Mux};
-use oneport::{Outcome, SplitConfig, Why};
+use oneport::SplitConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -37,12 +37,19 @@ async fn tonic_and_axum() -> (SocketAddr, Handle<TcpStream>) {
     let mut split = SplitConfig::default();
     split.drain_deadline = DRAIN;
     mux.per_request_with(split);
-    mux.on_outcome(|report| assert_eq!(report.outcome, Outcome::Routed(Why::PerRequest)));
     let handle = mux.handle();
     tokio::spawn(mux.serve());
     tokio::spawn(serve_tonic(calls));
     tokio::spawn(serve_axum(requests));
     (address, handle)
+}
+
+/// So many connections have come, and each one's requests were routed one by one: it came to no route as a whole.
+#[track_caller]
+fn check_split(handle: &Handle<TcpStream>, connections: u64) {
+    let counters = handle.counters();
+    assert_eq!((counters.accepted, counters.count("routed")), (connections, connections), "{counters:?}");
+    assert!(counters.tallies.keys().all(|key| key.route.is_none()), "{counters:?}");
 }
 
 /// A health check by hand; its message and its status.
@@ -103,7 +110,7 @@ fn calls_and_requests_share_a_connection() {
         while let Some(done) = all.join_next().await {
             done.expect("it was right");
         }
-        assert_eq!((handle.counters().accepted, handle.counters().count("routed")), (1, 1));
+        check_split(&handle, 1);
     });
 }
 
@@ -132,7 +139,7 @@ fn tonics_client_shares_its_connection() {
             let body = axum::body::to_bytes(body, 1_000).await.expect("a body");
             assert!(body.starts_with(b"127.0.0.1:"), "{body:?}");
         }
-        assert_eq!(handle.counters().accepted, 1);
+        check_split(&handle, 1);
 
         // A shutdown lets the stream of statuses be for the time of the drain, and takes no more calls.
         handle.shutdown();
@@ -146,7 +153,7 @@ fn tonics_client_shares_its_connection() {
 fn one_thread_is_enough() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let (address, _handle) = tonic_and_axum().await;
+        let (address, handle) = tonic_and_axum().await;
         let (mut client, local) = h2(address).await;
         let megabyte: Vec<u8> = (0..1 << 20).map(|i: u32| (i >> 8) as u8 ^ i as u8).collect();
         let mut other = client.clone();
@@ -157,5 +164,6 @@ fn one_thread_is_enough() {
                 }
             });
         assert!(uploaded == (StatusCode::OK, megabyte));
+        check_split(&handle, 1);
     });
 }

@@ -121,7 +121,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs inside of
-    /// [`serve`](Self::serve) or of the task that takes the connection, and must not block.
+    /// [`serve`](Self::serve) or, for one that is taken, inside of that call, such as [`Incoming::accept`]: it must not block. Its
+    /// panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.plan.hook = Some(Box::new(hook));
     }

@@ -82,7 +82,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the thread of
-    /// [`serve`](Self::serve) or on the one that takes the connection, and must not block.
+    /// [`serve`](Self::serve) or, for one that is taken, on the thread that takes it, inside of that call: it must not block. Its
+    /// panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.0.on_outcome(hook);
     }

@@ -112,7 +112,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
-    /// and must not block. The last call counts.
+    /// or, for one that is taken or refused by its server, inside of that call, such as [`Incoming::accept`]: it must not block. Its
+    /// panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.plan.hook = Some(Box::new(hook));
     }

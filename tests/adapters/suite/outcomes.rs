@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use oneport::{Address, Bound, Outcome, Phase, Reason, Why};
+use oneport::matchers::prefix_fn;
+use oneport::{Address, Bound, Outcome, Phase, Reason, Verdict, Why};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -186,6 +187,28 @@ pub(crate) fn each_connection_has_exactly_one(kit: &dyn Kit) {
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The hook runs wherever an outcome comes to be: on the way of a connection, in a server's loop that accepts, and while a panic
+/// of a matcher unwinds. Its own panics go nowhere.
+pub(crate) fn a_hook_that_panics_harms_nobody(kit: &dyn Kit) {
+    let judge = |bytes: &[u8]| match bytes {
+        [] => Verdict::NeedMore,
+        [b'!', ..] => panic!("on purpose: a matcher"),
+        _ => Verdict::NoMatch,
+    };
+    let mut port = tcp()
+        .route("closure", prefix_fn(judge))
+        .by_protocol()
+        .on_outcome(|_| panic!("on purpose: the hook"))
+        .open(kit);
+    for _ in 0..2 {
+        port.check_life("http1", b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+        port.client_that_says(b"!").expect_silent_end();
+        port.client_that_says(b"?\r\n").expect_silent_end();
+    }
+    eventually("all have ended", || port.records.all().len() == 6);
+    port.check_books();
 }
 
 /// The counters are there from the start, and the hook is called before they are asked in vain.
