@@ -60,7 +60,7 @@ impl<A> fmt::Debug for Queue<A> {
     }
 }
 
-/// The mux's end. The receiver ends when the last one is gone and the queue is empty.
+/// The mux's end. The receiver ends when the last one is gone, with all permits, and the queue is empty.
 #[derive(Debug)]
 pub(crate) struct Sender<A>(Arc<Queue<A>>);
 
@@ -117,10 +117,12 @@ impl<A> Reserve<A> {
         };
         if is_first && inner.free > 0 {
             inner.free -= 1;
+            inner.senders += 1;
+            let sender = Sender(self.queue.clone());
             let next = leave(&mut self.id, &mut inner);
             drop(inner);
             next.into_iter().for_each(Waker::wake);
-            return Poll::Ready(Ok(Permit(Some(self.queue.clone()))));
+            return Poll::Ready(Ok(Permit(Some(sender))));
         }
         let id = *self.id.get_or_insert_with(|| {
             inner.next += 1;
@@ -146,15 +148,15 @@ impl<A> Drop for Reserve<A> {
     }
 }
 
-/// A place in the queue. Dropping it gives it back.
+/// A place in the queue. Dropping it gives it back. It counts as a sender: as long as it may be filled, the end has not come.
 #[derive(Debug)]
-pub(crate) struct Permit<A>(Option<Arc<Queue<A>>>);
+pub(crate) struct Permit<A>(Option<Sender<A>>);
 
 impl<A> Permit<A> {
     /// Fills the place. If the receiver has gone meanwhile, the item is dropped.
     pub(crate) fn send(mut self, item: A) {
-        let Some(queue) = self.0.take() else { return };
-        let mut inner = queue.lock();
+        let Some(sender) = self.0.take() else { return };
+        let mut inner = sender.0.lock();
         if inner.is_closed {
             // The item may have something to say when it goes: not under the lock.
             drop(inner);
@@ -169,7 +171,7 @@ impl<A> Permit<A> {
 
 impl<A> Drop for Permit<A> {
     fn drop(&mut self) {
-        if let Some(queue) = &self.0 {
+        if let Some(Sender(queue)) = &self.0 {
             queue.release();
         }
     }
@@ -291,6 +293,27 @@ mod tests {
         assert_eq!(receiver.poll_next(cx), Poll::Ready(Some(3)));
         assert!(receiver.poll_next(cx).is_pending());
         drop(other);
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(receiver.poll_next(cx), Poll::Ready(None));
+    }
+
+    /// Whoever has a place may still fill it when all who could ask for one are gone.
+    #[test]
+    fn the_end_comes_behind_what_is_still_to_be_sent() {
+        let (sender, mut receiver) = backlog(2);
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(bell.clone());
+        let cx = &mut Context::from_waker(&waker);
+        let reserved = [(); 2].map(|()| sender.reserve().poll(cx));
+        let [Poll::Ready(Ok(first)), Poll::Ready(Ok(second))] = reserved else { panic!("no places") };
+        drop(sender);
+        assert!(receiver.poll_next(cx).is_pending());
+        first.send(4);
+        assert_eq!(bell.rang(), 1);
+        assert_eq!(receiver.poll_next(cx), Poll::Ready(Some(4)));
+        assert!(receiver.poll_next(cx).is_pending());
+        // The last one is not filled: that is the end, and the receiver hears of it.
+        drop(second);
         assert_eq!(bell.rang(), 1);
         assert_eq!(receiver.poll_next(cx), Poll::Ready(None));
     }
