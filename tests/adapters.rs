@@ -47,7 +47,7 @@ macro_rules! suite {
                 only_http2_is_greeted;
             listener: errors_of_accept_are_waited_out, a_connection_that_is_gone_makes_no_pause,
                 shutdown_is_at_once_and_harms_nobody_routed, shutdown_answers_a_request_that_has_begun,
-                shutdown_reaches_who_waits_for_a_place, no_outcome_is_lost_at_shutdown, the_longest_silent_goes_first,
+                shutdown_reaches_who_waits_for_a_place, routes_end_though_a_client_does_not_read, no_outcome_is_lost_at_shutdown, the_longest_silent_goes_first,
                 the_longest_idle_goes_first, unix_sockets_are_served, a_stream_from_elsewhere_is_routed,
                 a_connection_tells_about_itself, nodelay_is_set;
             openings: recorded_openings_reach_their_routes, reads_and_writes_of_one_byte,

@@ -41,6 +41,8 @@ pub(super) fn drive<T: Io>(
         };
         match end {
             End::Closed { outcome, greeted, has_said } => {
+                // The routes may end while the client reads its last words.
+                drop(slots);
                 journey.greeted |= greeted;
                 Box::pin(close(io, journey, ticket, outcome, has_said)).await;
             }

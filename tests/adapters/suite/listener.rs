@@ -129,6 +129,23 @@ pub(crate) fn shutdown_answers_a_request_that_has_begun(kit: &dyn Kit) {
     assert_eq!(port.records.only(), Outcome::Shutdown);
 }
 
+/// Routes end when nobody can come any more: not when those who were told to go have read that.
+pub(crate) fn routes_end_though_a_client_does_not_read(kit: &dyn Kit) {
+    let mut port = tcp().by_protocol().impatient().limits(|limits| limits.linger = PATIENCE / 4).open(kit);
+    let mut greeted = port.client_that_says(&waiting());
+    greeted.expect(&greeting());
+    port.wait_undecided(0, 0, 1);
+    let (end, took) = timed(|| {
+        port.control.shutdown();
+        port.route("http1").accept()
+    });
+    assert!(end.is_none(), "nobody came");
+    assert!(took < PATIENCE / 8, "{took:?}");
+    // It is still there, and has its words.
+    let said = frames(&greeted.read_to_fin());
+    assert_eq!(said.iter().map(|frame| frame.goaway()).collect::<Vec<_>>(), [Some((0, 0))]);
+}
+
 /// Who is delivered, waits in a full backlog, and is shut down, is told so and counted.
 pub(crate) fn shutdown_reaches_who_waits_for_a_place(kit: &dyn Kit) {
     let mut port = tcp()
