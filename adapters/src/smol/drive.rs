@@ -70,13 +70,17 @@ pub(super) fn drive<T: Io>(
 async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home) {
     let until = after(Instant::now(), parcel.journey.shared.limits.delivery_deadline);
     let route = parcel.handover.target().copied().unwrap_or_default();
-    match wait_for_place(slot, &parcel.ticket, until).await {
-        Ok(permit) if parcel.ticket.park(route) => permit.send(Arrival::new(parcel, home)),
-        Ok(permit) => {
+    let place = wait_for_place(slot, &parcel.ticket, until).await;
+    let place = place.and_then(|permit| match parcel.ticket.park(route) {
+        Ok(()) => Ok(permit),
+        Err(signal) => {
             // Its place is not held while the client reads.
             drop(permit);
-            refuse(parcel, Reason::Overload).await;
+            Err(signal.refusal())
         }
+    });
+    match place {
+        Ok(permit) => permit.send(Arrival::new(parcel, home)),
         Err(Some(reason)) => refuse(parcel, reason).await,
         Err(None) => {
             let Parcel { io, handover, journey, ticket } = parcel;
