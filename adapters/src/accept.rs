@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+/// Answers of a listener in one go, connections or errors, before all else that runs there has its turn.
+pub(crate) const ACCEPT_BURST: u32 = 64;
 /// The first pause when the process has run out of something (EMFILE, say); doubled up to [`MAX_PAUSE`].
 pub(crate) const MIN_PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause when the process has run out of something.

@@ -174,6 +174,8 @@ impl Ledgered {
                 self.pending
                     .extend_from_slice(before_rest.get(taken..taken + rest_of_head).unwrap_or_default());
                 self.go_back(&before, before_rest.get(..taken + rest_of_head).unwrap_or_default());
+                // At once, or when the socket wakes the server for it, which may not flush. An error shows at the next write.
+                let _ = self.poll_flush(&mut write);
             }
             let taken = taken + rest_of_head;
             return match (written, done + taken) {
@@ -289,6 +291,42 @@ mod tests {
         });
         assert!(answer.is_ready());
         assert_eq!(woken(), [true, false]);
+    }
+
+    /// A socket may cut the head of a frame. The rest of it is accepted, and goes at once if it can: the server may not flush. If it
+    /// can not, the socket has been asked last, and tells when it can.
+    #[test]
+    fn the_rest_of_a_head_goes_at_once_or_waits_to_be_woken() {
+        let (written, expected) = frames();
+        let (opening, rest) = written.split_at(written.len() - 13 - 49 - 9);
+        const CUT: usize = 13 + 4;
+        for takes_more in [true, false] {
+            let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 2), Arc::default());
+            let (mut wire, mut answers) = (Vec::new(), Vec::new());
+            let answer = outbound.poll_write(opening, |bytes| {
+                wire.extend_from_slice(bytes);
+                Poll::Ready(Ok(bytes.len()))
+            });
+            assert!(matches!(answer, Poll::Ready(Ok(n)) if n == opening.len()));
+            let before = wire.len();
+            let answer = outbound.poll_write(rest, |bytes| {
+                let n = match answers.len() {
+                    0 => CUT,
+                    _ if takes_more => bytes.len(),
+                    _ => 0,
+                };
+                answers.push(n);
+                wire.extend_from_slice(&bytes[..n]);
+                match n {
+                    0 => Poll::Pending,
+                    n => Poll::Ready(Ok(n)),
+                }
+            });
+            assert!(matches!(answer, Poll::Ready(Ok(22))), "{answer:?}");
+            assert_eq!(outbound.has_pending(), !takes_more);
+            assert_eq!(answers, [CUT, if takes_more { 5 } else { 0 }]);
+            assert_eq!(wire[before..], expected[before..][..answers.iter().sum()]);
+        }
     }
 
     /// The last thing that is owed may be the last thing that is written: nothing may have to follow it.

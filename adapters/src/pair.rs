@@ -24,18 +24,9 @@ impl Waiting {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, half: Half, waker: Option<&Waker>) {
-        let mut waiting = self.lock();
-        let place = &mut waiting[half as usize];
-        let gone = match (&mut *place, waker) {
-            (Some(there), Some(waker)) => {
-                there.clone_from(waker);
-                None
-            }
-            (_, waker) => core::mem::replace(place, waker.cloned()),
-        };
+    fn set(&self, half: Half, waker: Option<Waker>) {
+        let gone = core::mem::replace(&mut self.lock()[half as usize], waker);
         // It may be the last that holds its task: not under the lock.
-        drop(waiting);
         drop(gone);
     }
 }
@@ -67,7 +58,7 @@ impl Pair {
 
     /// What the stream is to be polled with for the task of this half, which is woken from now on.
     pub(crate) fn waker(&self, half: Half, cx: &Context<'_>) -> &Waker {
-        self.waiting.set(half, Some(cx.waker()));
+        self.waiting.set(half, Some(cx.waker().clone()));
         &self.waker
     }
 

@@ -16,6 +16,16 @@ pub(crate) enum Signal {
     Shutdown,
 }
 
+impl Signal {
+    /// The reason that a connection is refused for which was told this on its way to its route; none at a shutdown.
+    pub(crate) const fn refusal(self) -> Option<Reason> {
+        match self {
+            Self::Evicted => Some(Reason::Overload),
+            Self::Shutdown => None,
+        }
+    }
+}
+
 impl From<Signal> for Outcome {
     fn from(signal: Signal) -> Self {
         match signal {
@@ -284,26 +294,29 @@ impl Ticket {
 
     /// The connection has reached its route: it is not undecided any more. What it holds counts among what waits for the server of
     /// this route, which has a bound of the same size as all that is undecided: a server that is stuck takes no room from others.
-    /// `false` if there is no room, or if the connection was told to go meanwhile; then nothing has changed.
-    #[must_use]
-    pub(crate) fn park(&self, route: usize) -> bool {
+    ///
+    /// # Errors
+    /// What it was told if it was told to go meanwhile, or that it has to go since there is no room; then nothing has changed.
+    pub(crate) fn park(&self, route: usize) -> Result<(), Signal> {
         let mut inner = self.registry.lock();
         let inner = &mut *inner;
-        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else { return false };
-        let Ok(place) = u32::try_from(route) else { return false };
+        let Some(entry) = inner.entries.get_mut(self.id).and_then(Option::as_mut) else {
+            return Err(Signal::Evicted);
+        };
+        let Ok(place) = u32::try_from(route) else { return Err(Signal::Evicted) };
         if inner.parked_bytes.len() <= route {
             inner.parked_bytes.resize(route + 1, 0);
         }
         let has_room = inner.parked_bytes[route] + entry.bytes <= inner.opening_bytes;
         if entry.standing != Standing::Undecided || !has_room {
-            return false;
+            return Err(entry.standing.signal().unwrap_or(Signal::Evicted));
         }
         entry.standing = Standing::Parked(place);
         inner.order[entry.class as usize].remove(&(entry.last_byte, self.id));
         inner.bytes -= entry.bytes;
         inner.parked_bytes[route] += entry.bytes;
         inner.parked += 1;
-        true
+        Ok(())
     }
 
     /// Ready when the connection has to end.
@@ -466,23 +479,37 @@ mod tests {
             ticket
         };
         let parked = waiting(60);
-        assert!(parked.park(0));
+        assert_eq!(parked.park(0), Ok(()));
         assert!(registry.is_empty());
         assert_eq!(registry.undecided(), Undecided::default());
         let other = waiting(41);
-        assert!(!other.park(0));
+        assert_eq!(other.park(0), Err(Signal::Evicted));
         let elsewhere = waiting(41);
-        assert!(elsewhere.park(1), "another route has room of its own");
+        assert_eq!(elsewhere.park(1), Ok(()), "another route has room of its own");
         drop(elsewhere);
         assert_eq!((parked.signal(), other.signal()), (None, None));
         assert_eq!(registry.undecided().bytes, 41);
         parked.update(Phase::Delivery, Some(start), 50, start);
         assert_eq!(registry.undecided().bytes, 91);
-        assert!(other.park(0));
+        assert_eq!(other.park(0), Ok(()));
         drop((parked, other));
         assert!(registry.is_empty());
         assert_eq!(registry.undecided().bytes, 0);
-        assert!(waiting(100).park(0));
+        assert_eq!(waiting(100).park(0), Ok(()));
+    }
+
+    /// Between its last look at the signal and its place at the route.
+    #[test]
+    fn who_is_told_to_go_does_not_park_and_learns_why() {
+        let start = Instant::now();
+        let registry = registry(1, 9, 100);
+        let evicted = registry.enter(start);
+        let last = registry.enter(start);
+        assert_eq!(evicted.park(0), Err(Signal::Evicted));
+        registry.shut_down();
+        assert_eq!(last.park(0), Err(Signal::Shutdown));
+        assert_eq!(registry.enter(start).park(0), Err(Signal::Shutdown));
+        assert_eq!([Signal::Evicted, Signal::Shutdown].map(Signal::refusal), [Some(Reason::Overload), None]);
     }
 
     /// Its class and its last byte are what they were.

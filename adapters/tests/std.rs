@@ -1,13 +1,15 @@
 //! What only the blocking adapter has: clones that share ledgers, and deciding on the thread that has the connection.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oneport::matchers::{grpc, http1, prefix};
-use oneport::std::{Connection, Mux, Router, StillOwed};
+use oneport::matchers::{any, grpc, http1, prefix};
+use oneport::std::{Connection, Io, Mux, Router, StillOwed};
 use oneport::{Addresses, Limits, Outcome, Phase, Reason};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -287,4 +289,115 @@ fn a_taken_connection_is_blocking_again_and_the_iterator_ends() {
     assert!(old.next().is_some());
     assert!(old.next().is_none());
     assert_eq!(handle.counters().count("routed"), 3);
+}
+
+#[test]
+fn a_router_that_is_shut_down_routes_nobody() {
+    let router = Router::builder().route("all", any()).build();
+    let decide = || {
+        let (mut client, server) = pair();
+        client.write_all(b"hello").unwrap();
+        router.decide(server, Addresses::UNKNOWN).map(drop)
+    };
+    assert_eq!(decide(), Ok(()));
+    router.shutdown();
+    assert_eq!(decide(), Err(Outcome::Shutdown));
+    assert_eq!(router.counters().count("shutdown"), 1);
+}
+
+/// A client that says this and then nothing more, and reads nothing.
+struct Deaf {
+    says: &'static [u8],
+    timeout: Cell<Duration>,
+    /// Whether it fails at once where a blocking stream would wait.
+    is_nonblocking: bool,
+    tries: Arc<AtomicUsize>,
+}
+
+impl Deaf {
+    fn new(says: &'static [u8]) -> Self {
+        Self { says, timeout: Cell::default(), is_nonblocking: false, tries: Arc::default() }
+    }
+
+    fn time_out<R>(&self) -> io::Result<R> {
+        self.tries.fetch_add(1, Ordering::Relaxed);
+        if !self.is_nonblocking {
+            thread::sleep(self.timeout.get());
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Read for Deaf {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self.says.read(buf) {
+            Ok(0) => self.time_out(),
+            read => read,
+        }
+    }
+}
+
+impl Write for Deaf {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        self.time_out()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Io for Deaf {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.timeout.set(timeout.unwrap());
+        Ok(())
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.set_read_timeout(timeout)
+    }
+
+    fn shutdown(&self, _: Shutdown) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A greeting that the client does not take ends for the reason that it ends for, and not as if the client had left.
+#[test]
+fn words_that_nobody_reads_end_as_on_the_other_runtimes() {
+    let mut config = oneport::Config::default();
+    config.settings_patience = Duration::ZERO;
+    config.http2_idle_deadline = Duration::from_millis(300);
+    let mut limits = Limits::default();
+    limits.linger = Duration::from_millis(10);
+    let router = Router::with_bounds(config, limits).route("grpc", grpc()).build();
+    let decide = || {
+        let router = router.clone();
+        let opening = Box::leak([PREFACE, SETTINGS].concat().into_boxed_slice());
+        thread::spawn(move || router.decide(Deaf::new(opening), Addresses::UNKNOWN).map(drop))
+    };
+    assert_eq!(decide().join().unwrap(), Err(Outcome::TimedOut(Phase::Http2Idle)));
+    let stopped = decide();
+    // It is being greeted after this; if it were not, the test would prove less and still hold.
+    thread::sleep(Duration::from_millis(50));
+    router.shutdown();
+    assert_eq!(stopped.join().unwrap(), Err(Outcome::Shutdown));
+}
+
+/// A stream that does not block is waited for all the same, and not by asking it without a pause.
+#[test]
+fn a_stream_that_is_not_blocking_costs_no_core() {
+    let mut config = oneport::Config::default();
+    config.silent_deadline = Duration::from_millis(100);
+    config.opening_deadline = Duration::from_millis(100);
+    let mut limits = Limits::default();
+    limits.linger = Duration::from_millis(100);
+    let router = Router::with_bounds(config, limits).route("a", prefix("aaaa")).build();
+    for says in [&b""[..], b"aa", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let stream = Deaf { is_nonblocking: true, ..Deaf::new(says) };
+        let tries = stream.tries.clone();
+        assert!(router.decide(stream, Addresses::UNKNOWN).is_err());
+        let tries = tries.load(Ordering::Relaxed);
+        assert!((1..=250).contains(&tries), "{tries} tries in 200 ms");
+    }
 }

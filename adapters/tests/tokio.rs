@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -186,6 +186,33 @@ async fn bounds_may_be_as_large_as_can_be() {
     for _ in 0..3 {
         soon(all.accept()).await.unwrap();
     }
+}
+
+/// A listener that always has one more, and does not take turns by itself: it gives so many, and counts them.
+struct Endless(Arc<AtomicUsize>);
+
+impl Stream for Endless {
+    type Item = io::Result<Accepted<DuplexStream>>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let is_over = self.0.fetch_add(1, Ordering::Relaxed) == 10_000;
+        Poll::Ready((!is_over).then(|| Ok((duplex(1).0, Addresses::UNKNOWN))))
+    }
+}
+
+/// On one thread: whoever else is there has its turn, whatever the listener has.
+#[tokio::test]
+async fn a_listener_that_always_has_one_more_lets_others_have_their_turn() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let mut mux = Mux::new(StreamListener::new(Endless(count.clone()), Address::Unknown));
+    let _all = mux.route("all", any());
+    let serving = tokio::spawn(mux.serve());
+    while count.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let seen = count.load(Ordering::Relaxed);
+    assert!(seen <= 100, "{seen} in one go");
+    serving.abort();
 }
 
 #[tokio::test]

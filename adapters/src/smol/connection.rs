@@ -21,6 +21,10 @@ use crate::parcel::{Opened, Source};
 /// Reads give the opening first and then the socket; once both ledgers are empty, reads and writes go straight through. Half-close
 /// (`poll_close`), vectored reads and writes and errors are the inner stream's. `split` of futures-lite and futures works on it:
 /// both halves share the one connection.
+///
+/// While something is [owed](Self::owes) to a greeted client, a write may accept a few bytes that the socket does not take yet: the
+/// backend's SETTINGS, or the end of the head of a frame. They go with the next write, flush or read. So flush whenever you wait for
+/// something else: a relay does it when its source has nothing more for now (`futures_lite::io::copy` does not).
 #[derive(Debug)]
 pub struct Connection<T> {
     io: Source<T>,

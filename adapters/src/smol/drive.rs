@@ -70,13 +70,17 @@ pub(super) fn drive<T: Io>(
 async fn deliver<T: Io>(parcel: Parcel<T>, slot: Sender<Arrival<T>>, home: Home) {
     let until = after(Instant::now(), parcel.journey.shared.limits.delivery_deadline);
     let route = parcel.handover.target().copied().unwrap_or_default();
-    match wait_for_place(slot, &parcel.ticket, until).await {
-        Ok(permit) if parcel.ticket.park(route) => permit.send(Arrival::new(parcel, home)),
-        Ok(permit) => {
+    let place = wait_for_place(slot, &parcel.ticket, until).await;
+    let place = place.and_then(|permit| match parcel.ticket.park(route) {
+        Ok(()) => Ok(permit),
+        Err(signal) => {
             // Its place is not held while the client reads.
             drop(permit);
-            refuse(parcel, Reason::Overload).await;
+            Err(signal.refusal())
         }
+    });
+    match place {
+        Ok(permit) => permit.send(Arrival::new(parcel, home)),
         Err(Some(reason)) => refuse(parcel, reason).await,
         Err(None) => {
             let Parcel { io, handover, journey, ticket } = parcel;
@@ -206,7 +210,7 @@ fn poll_discard<T: Io>(io: &mut T, cx: &mut Context<'_>, left: &mut usize) -> Po
     Poll::Ready(())
 }
 
-/// A timer that is moved only when the deadline does.
+/// A timer that is moved only when the deadline does. Ready as long as none is set.
 #[derive(Default)]
 pub(super) struct Alarm(Option<(Instant, Timer)>);
 
@@ -223,15 +227,19 @@ impl Alarm {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.0 {
-            Some((_, timer)) => Pin::new(timer).poll(cx).map(|_| ()),
-            None => Poll::Ready(()),
+        if let Some((_, timer)) = &mut self.0 {
+            ready!(Pin::new(timer).poll(cx));
+            // A timer that has fired never fires again, and says nothing of when it was set for.
+            self.0 = None;
         }
+        Poll::Ready(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     /// What a connection costs while it waits is what this future is large, beside the machine's box.
@@ -242,5 +250,16 @@ mod tests {
         }
         let size = future_size(drive::<crate::smol::Socket<std::net::TcpStream>>);
         assert!(size <= 512, "{size} bytes");
+    }
+
+    /// A machine may name a deadline again that has come.
+    #[test]
+    fn an_alarm_can_be_set_again_for_the_same_time() {
+        let at = Instant::now();
+        let mut alarm = Alarm::default();
+        for _ in 0..2 {
+            alarm.set(at);
+            assert!(alarm.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        }
     }
 }

@@ -14,16 +14,13 @@ use super::drive::drive;
 use super::home::Home;
 use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
-use crate::accept::{AcceptPause, MIN_PAUSE};
+use crate::accept::{AcceptPause, ACCEPT_BURST, MIN_PAUSE};
 use crate::address::{Address, Addresses};
 use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report};
 use crate::{Config, Limits, Matcher, SplitConfig};
-
-/// Connections accepted in one go, before those that are there have their turn.
-const ACCEPT_BURST: u32 = 64;
 
 /// Several servers behind one listener.
 ///

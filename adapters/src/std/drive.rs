@@ -3,9 +3,10 @@
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reply};
+use oneport_core::{Handover, MuxMachine, Outcome, Output, Phase, Reason, Reply};
 
 use super::connection::Connection;
 use super::socket::Io;
@@ -28,22 +29,37 @@ pub(super) fn decide<T: Io>(
 ) -> Result<Connection<T>, Outcome> {
     let mut journey = Journey::new(shared.clone(), addresses, Instant::now());
     let ticket = shared.registry.enter(journey.accepted);
-    match run(&mut io, shared.machine(journey.accepted), &ticket, shared.limits.linger) {
-        End::Routed(handover) => {
-            journey.decided(&handover, Instant::now());
-            if io.set_read_timeout(None).and_then(|()| io.set_write_timeout(None)).is_err() {
-                let outcome = Outcome::Left(Phase::Delivery);
-                journey.end(outcome, Instant::now());
+    let mut machine = shared.machine(journey.accepted);
+    loop {
+        match run(&mut io, machine, &ticket, shared.limits.linger) {
+            End::Routed(handover) => {
+                let now = Instant::now();
+                journey.decided(&handover, now);
+                // The verdict may have come before the ticket was asked: with a route for everything it is there at once. What is
+                // refused here is not routed again.
+                machine = match ticket.signal() {
+                    None => return deliver(Parcel { io, handover, journey, ticket }),
+                    Some(Signal::Evicted) => handover.refuse(Reason::Overload, now),
+                    Some(Signal::Shutdown) => handover.shut_down(),
+                };
+            }
+            End::Closed { outcome, greeted, has_said } => {
+                journey.greeted |= greeted;
+                close(io, journey, ticket, outcome, has_said);
                 return Err(outcome);
             }
-            Ok(Connection::new(Parcel { io, handover, journey, ticket }.open(Instant::now())))
-        }
-        End::Closed { outcome, greeted, has_said } => {
-            journey.greeted |= greeted;
-            close(io, journey, ticket, outcome, has_said);
-            Err(outcome)
         }
     }
+}
+
+fn deliver<T: Io>(parcel: Parcel<T>) -> Result<Connection<T>, Outcome> {
+    let (io, now) = (&parcel.io, Instant::now());
+    if io.set_read_timeout(None).and_then(|()| io.set_write_timeout(None)).is_err() {
+        let outcome = Outcome::Left(Phase::Delivery);
+        parcel.journey.end(outcome, now);
+        return Err(outcome);
+    }
+    Ok(Connection::new(parcel.open(now)))
 }
 
 /// How the machine's part ends.
@@ -68,9 +84,9 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linge
                     Some(deadline) if !is_last => (deadline, Some(ticket)),
                     _ => (after(Instant::now(), linger), None),
                 };
-                // A client that neither reads nor is there any more: the machine learns of it, and nothing more is said.
-                if write_all(io, &words, deadline, ticket).is_err() {
-                    machine.handle_reset(Instant::now());
+                // A client that does not read or is not there any more: the machine learns of it, and nothing more is said.
+                if let Err(outcome) = write_all(io, &words, deadline, machine.phase(), ticket) {
+                    machine.handle_cut(outcome, Instant::now());
                 }
             }
             Output::NeedInput { until } => {
@@ -96,36 +112,53 @@ fn run<T: Io>(io: &mut T, mut machine: MuxMachine<usize>, ticket: &Ticket, linge
 /// Reads once and feeds the machine. What the socket holds comes before the deadline.
 fn read<T: Io>(io: &mut T, machine: &mut MuxMachine<usize>, until: Instant) {
     let mut buffer = [0; READ_SIZE];
-    let read = io.set_read_timeout(Some(wait(until))).and_then(|()| io.read(&mut buffer));
+    let wait = Wait::until(until);
+    let read = io.set_read_timeout(Some(wait.time)).and_then(|()| io.read(&mut buffer));
     let now = Instant::now();
     match read {
         Ok(0) => machine.handle_eof(now),
         Ok(n) => machine.handle_input(buffer.get(..n).unwrap_or_default(), now),
         // Before its deadline, the machine takes no notice.
-        Err(error) if is_timeout(&error) => machine.handle_timeout(now),
+        Err(error) if is_timeout(&error) => {
+            machine.handle_timeout(now);
+            wait.has_ended();
+        }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
         Err(_) => machine.handle_reset(now),
     }
 }
 
-/// Writes until the deadline, or until the ticket says that the connection has to go.
-fn write_all<T: Io>(io: &mut T, mut words: &[u8], until: Instant, ticket: Option<&Ticket>) -> io::Result<()> {
-    while !words.is_empty() {
-        io.set_write_timeout(Some(wait(until)))?;
-        match io.write(words) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => words = words.get(n..).unwrap_or_default(),
+/// Writes until the deadline, or until the ticket says that the connection has to go. Otherwise says how it ends in this phase.
+fn write_all<T: Io>(
+    io: &mut T,
+    mut words: &[u8],
+    until: Instant,
+    phase: Phase,
+    ticket: Option<&Ticket>,
+) -> Result<(), Outcome> {
+    loop {
+        let wait = Wait::until(until);
+        let written = io.set_write_timeout(Some(wait.time)).and_then(|()| match words {
+            [] => io.flush().map(|()| 0),
+            words => io.write(words),
+        });
+        match written {
+            Ok(_) if words.is_empty() => return Ok(()),
+            Ok(n) if n > 0 => words = words.get(n..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if is_timeout(&error) => {
-                // The clock and the signal are about a client that does not read.
-                if Instant::now() >= until || ticket.is_some_and(|ticket| ticket.signal().is_some()) {
-                    return Err(error);
+                // The signal and the clock are about a client that does not read.
+                if let Some(signal) = ticket.and_then(Ticket::signal) {
+                    return Err(signal.into());
                 }
+                if Instant::now() >= until {
+                    return Err(Outcome::TimedOut(phase));
+                }
+                wait.has_ended();
             }
-            Err(error) => return Err(error),
+            Ok(_) | Err(_) => return Err(Outcome::Left(phase)),
         }
     }
-    io.flush()
 }
 
 /// Ends a connection that got no backend. If something was said to it, it gets a moment to read that: closing with unread input
@@ -143,17 +176,35 @@ fn close<T: Io>(mut io: T, journey: Journey, ticket: Ticket, outcome: Outcome, h
     let mut left = shared.limits.linger_bytes;
     let mut buffer = [0; READ_SIZE];
     while left > 0 && Instant::now() < until {
-        match io.set_read_timeout(Some(wait(until))).and_then(|()| io.read(&mut buffer)) {
+        let wait = Wait::until(until);
+        match io.set_read_timeout(Some(wait.time)).and_then(|()| io.read(&mut buffer)) {
             Ok(0) => return,
             Ok(n) => left = left.saturating_sub(n),
-            Err(error) if is_timeout(&error) || error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_timeout(&error) => wait.has_ended(),
             Err(_) => return,
         }
     }
 }
 
-fn wait(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now()).clamp(MOMENT, LOOK)
+/// A wait of the stream's: for so long at most, and since when.
+struct Wait {
+    time: Duration,
+    since: Instant,
+}
+
+impl Wait {
+    fn until(until: Instant) -> Self {
+        let since = Instant::now();
+        Self { time: until.saturating_duration_since(since).clamp(MOMENT, LOOK), since }
+    }
+
+    /// Nothing has come of it. A stream that does not block says so at once: asking it again without a pause would take a whole core.
+    fn has_ended(self) {
+        if self.since.elapsed() < self.time / 2 {
+            sleep(MOMENT);
+        }
+    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {

@@ -65,13 +65,15 @@ impl Router {
     /// Decides where the connection goes; [`Connection::route`] says it. Blocks until then: for as long as the deadlines of
     /// [`Config`] allow. The stream's timeouts are used meanwhile and are off afterwards.
     ///
+    /// It should be blocking. One that is not is decided as well, but looked at only every millisecond, and stays as it is.
+    ///
     /// # Errors
     /// What became of a connection that goes nowhere. It has been answered in its client's protocol, and closed.
     pub fn decide<T: Io>(&self, io: T, addresses: Addresses) -> Result<Connection<T>, Outcome> {
         decide(io, addresses, &self.0)
     }
 
-    /// Ends all undecided connections, within a tenth of a second, and every one that still comes.
+    /// Ends all undecided connections, within a tenth of a second, and every one that still comes, in [`Outcome::Shutdown`].
     pub fn shutdown(&self) {
         self.0.registry.shut_down();
     }

@@ -72,15 +72,16 @@ pub(super) fn drive<T: Io>(
                         }
                     },
                 };
-                match place {
-                    Ok(permit) if ticket.park(route) => {
-                        permit.send(Arrival::new(io, handover, journey, ticket));
-                    }
-                    Ok(permit) => {
+                let place = place.and_then(|permit| match ticket.park(route) {
+                    Ok(()) => Ok(permit),
+                    Err(signal) => {
                         // Its place is not held while the client reads.
                         drop(permit);
-                        refuse(io, handover, journey, ticket, Reason::Overload).await;
+                        Err(signal.refusal())
                     }
+                });
+                match place {
+                    Ok(permit) => permit.send(Arrival::new(io, handover, journey, ticket)),
                     Err(Some(reason)) => refuse(io, handover, journey, ticket, reason).await,
                     Err(None) => {
                         Box::pin(dismiss(io, handover.shut_down(), journey, ticket)).await;

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, Instant};
 
 use super::bell::Bell;
 use super::drive::drive;
 use super::incoming::{Arrival, Incoming};
 use super::listener::{Io, Listener};
-use crate::accept::{AcceptPause, MIN_PAUSE};
+use crate::accept::{AcceptPause, ACCEPT_BURST, MIN_PAUSE};
 use crate::address::{Address, Addresses};
 use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
@@ -170,7 +171,14 @@ impl<L: Listener> Mux<L> {
         // Without it, the runtime's timers end the patience.
         let bell = listener.has_runtime_sockets().then(Bell::new).and_then(Result::ok).map(Arc::new);
         let mut pause = AcceptPause::new();
+        let mut burst = 0;
         loop {
+            if burst == ACCEPT_BURST {
+                // tokio's own listeners take turns by themselves; a stream of connections may not.
+                burst = 0;
+                yield_now().await;
+            }
+            burst += 1;
             let accepted = poll_fn(|cx| {
                 bell.as_ref().inspect(|bell| bell.poll(cx));
                 match stop.as_mut().poll(cx) {
