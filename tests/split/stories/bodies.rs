@@ -122,6 +122,29 @@ fn the_windows_of_streams_grow_with_the_acknowledgement() {
     rig.expect_client(1, &[head(&OK), data(vec![b'x'; 65_535])]);
 }
 
+/// The same where they become smaller.
+#[test]
+fn the_windows_of_streams_shrink_with_the_acknowledgement() {
+    let mut config = SplitConfig::default();
+    config.stream_window = 20_000;
+    let mut rig = Rig::with(config);
+    rig.segment = 1;
+    rig.get(1, "/");
+    rig.segment = usize::MAX;
+    // Nothing leaves, so no credit comes back.
+    rig.client.say_settings(0, 4_096, None, &[]);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, false, None);
+    for (length, is_held) in [(20_000, true), (1, false)] {
+        for piece in vec![b'x'; length].chunks(16_384) {
+            encode_frame(&mut rig.at("rest").out, Kind::DATA, 0, 1, piece);
+        }
+        rig.run();
+        let reset = rig.at("rest").words(1).contains(&Word::Reset(3));
+        assert_eq!(reset, !is_held, "{length}");
+    }
+}
+
 /// What waits for the window of the client's connection has its turn when there is some, and is given up like all that the client does
 /// not take, however often it is looked at meanwhile.
 #[test]
