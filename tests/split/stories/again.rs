@@ -58,6 +58,64 @@ fn a_request_of_which_the_response_has_begun_is_not_sent_again() {
     assert_eq!(rig.backends.len(), 1);
 }
 
+/// What is left of a stream at the connection that it was taken from does nothing there, also when that one can go on.
+#[test]
+fn a_body_goes_to_one_connection_only() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| {
+        peer.say_settings(1_000_000, 4_096, None, &[]);
+        peer.auto_credit = false;
+    };
+    rig.get(1, "/");
+    let old = rig.to("rest");
+    rig.client.say_head(3, &POST, false, None);
+    let mut body = Vec::new();
+    // As much as the window of the backend's connection takes.
+    for length in [16_384, 16_384, 16_384, 16_383] {
+        body.extend(vec![b'x'; length]);
+        rig.client.say_data(3, &vec![b'x'; length], false, None);
+        rig.run();
+    }
+    assert_eq!(rig.at("rest").content(3).len(), 65_535);
+    rig.client.say_data(3, b"more", false, None);
+    rig.run();
+    // The old one is being written to, so that what waits for it is looked at only when the new one has the stream.
+    rig.stick(Some(old));
+    rig.backends.get_mut(&old).unwrap().peer.say_ping(*b"12345678");
+    rig.run();
+    rig.backends.get_mut(&old).unwrap().peer.say_goaway(1, 0);
+    rig.run();
+    assert_ne!(rig.to("rest"), old);
+    rig.backends.get_mut(&old).unwrap().peer.grant(0, 100_000);
+    rig.run();
+    rig.unstick(Some(old));
+    assert_eq!(rig.backends[&old].peer.content(3).len(), 65_535);
+    rig.at("rest").grant(0, 100);
+    rig.client.say_data(3, b" still", true, None);
+    rig.run();
+    body.extend_from_slice(b"more still");
+    assert_eq!(rig.at("rest").content(3), body);
+    assert!(rig.at("rest").has_ended(3));
+}
+
+/// Up to the bound, that one included.
+#[test]
+fn a_body_is_held_up_to_its_bound() {
+    for (length, is_sent_again) in [(1_000, true), (1_001, false)] {
+        let mut config = SplitConfig::default();
+        config.max_replay = 1_000;
+        let mut rig = Rig::with(config);
+        rig.client.say_head(1, &POST, false, None);
+        rig.client.say_data(1, &vec![b'x'; length], false, None);
+        rig.run();
+        assert_eq!(rig.at("rest").content(1).len(), length);
+        rig.at("rest").say_goaway(0, 0);
+        rig.run();
+        assert_eq!(rig.backends.len(), if is_sent_again { 2 } else { 1 });
+        assert_eq!(rig.client.words(1).last() == Some(&Word::Reset(7)), !is_sent_again);
+    }
+}
+
 /// A body that was sent in pieces is sent again in the same order, and goes on from there.
 #[test]
 fn the_pieces_of_a_body_keep_their_order() {

@@ -122,6 +122,60 @@ fn the_windows_of_streams_grow_with_the_acknowledgement() {
     rig.expect_client(1, &[head(&OK), data(vec![b'x'; 65_535])]);
 }
 
+/// The same where they become smaller.
+#[test]
+fn the_windows_of_streams_shrink_with_the_acknowledgement() {
+    let mut config = SplitConfig::default();
+    config.stream_window = 20_000;
+    let mut rig = Rig::with(config);
+    rig.segment = 1;
+    rig.get(1, "/");
+    rig.segment = usize::MAX;
+    // Nothing leaves, so no credit comes back.
+    rig.client.say_settings(0, 4_096, None, &[]);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, false, None);
+    for (length, is_held) in [(20_000, true), (1, false)] {
+        for piece in vec![b'x'; length].chunks(16_384) {
+            encode_frame(&mut rig.at("rest").out, Kind::DATA, 0, 1, piece);
+        }
+        rig.run();
+        let reset = rig.at("rest").words(1).contains(&Word::Reset(3));
+        assert_eq!(reset, !is_held, "{length}");
+    }
+}
+
+/// What waits for the window of the client's connection has its turn when there is some, and is given up like all that the client does
+/// not take, however often it is looked at meanwhile.
+#[test]
+fn a_stream_that_waits_for_the_connections_window() {
+    for is_granted in [true, false] {
+        let mut rig = Rig::new();
+        rig.client.auto_credit = false;
+        rig.get(1, "/");
+        rig.get(3, "/");
+        rig.at("rest").say_head(1, &OK, false, None);
+        while pour(rig.at("rest"), 1, usize::MAX) > 0 {
+            rig.run();
+        }
+        rig.at("rest").say_head(3, &OK, false, None);
+        rig.at("rest").say_data(3, b"small", true, None);
+        rig.run();
+        rig.expect_client(3, &[head(&OK)]);
+        rig.pass(Duration::from_secs(200));
+        rig.client.say_ping(*b"12345678");
+        rig.run();
+        if is_granted {
+            rig.client.grant(0, 5);
+            rig.run();
+            rig.expect_client(3, &[head(&OK), data("small"), Word::End]);
+        } else {
+            rig.pass(Duration::from_secs(100));
+            rig.expect_client(3, &[head(&OK), Word::Reset(8)]);
+        }
+    }
+}
+
 #[test]
 fn windows_that_shrink_below_nothing_are_absorbed() {
     let mut rig = Rig::new();
@@ -378,6 +432,16 @@ fn what_is_held_counts_until_it_has_gone() {
     rig.client.say_data(1, &[b'x'; 10_000], true, None);
     rig.run();
     assert!(rig.machine.buffered() >= 10_000, "{} bytes", rig.machine.buffered());
+    // Half a frame more.
+    let before = rig.machine.buffered();
+    rig.client.out.extend_from_slice(b"\0\0\x08\x06\0\0\0\0\0ping");
+    rig.run();
+    assert!(
+        (before + 4..before + 100).contains(&rig.machine.buffered()),
+        "{before}, then {}",
+        rig.machine.buffered()
+    );
+    rig.client.out.extend_from_slice(b"pong");
     rig.connect(rig.to("rest"));
     rig.run();
     rig.at("rest").say_head(1, &OK, true, None);

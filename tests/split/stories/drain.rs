@@ -19,6 +19,9 @@ fn a_drain_loses_nothing() {
     rig.client.say_head(3, &GET, true, None);
     rig.run();
     rig.unstick(None);
+    // Once is enough.
+    rig.machine.handle_shutdown(rig.now);
+    rig.run();
     assert_eq!(rig.client.goaways, [(0x7fff_ffff, 0), (3, 0)]);
     // Sent after it knew: not looked at, and no error.
     rig.client.say_head(5, &GET, false, None);

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
+use oneport_core::split::{ConnectionEnd, SplitConfig, SplitOutcome, SplitPhase};
 use oneport_core::wire::frame::{encode_frame, ErrorCode, Kind};
-use oneport_core::wire::settings::SettingId;
+use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::super::rig::{Rig, GET, OK};
 use super::super::strict::{head, Strict, Word};
@@ -96,6 +96,50 @@ fn every_faulty_frame_ends_the_connection_with_its_code() {
         assert!(rig.backends[&backend].closed.is_some());
         assert_ne!(code, calm);
     }
+}
+
+/// What RFC 9113 §6.5.2 and RFC 8441 §3 let either side say, up to the last value that is right.
+#[test]
+fn settings_that_a_peer_may_say_and_those_that_it_may_not() {
+    const PROTOCOL: Option<ErrorCode> = Some(ErrorCode::PROTOCOL_ERROR);
+    const FLOW: Option<ErrorCode> = Some(ErrorCode::FLOW_CONTROL_ERROR);
+    for (id, value, from_client, from_backend) in [
+        (SettingId::ENABLE_PUSH, 0, None, None),
+        (SettingId::ENABLE_PUSH, 1, None, PROTOCOL),
+        (SettingId::ENABLE_PUSH, 2, PROTOCOL, PROTOCOL),
+        (SettingId::INITIAL_WINDOW_SIZE, 0x7fff_ffff, None, None),
+        (SettingId::INITIAL_WINDOW_SIZE, 0x8000_0000, FLOW, FLOW),
+        (SettingId::MAX_FRAME_SIZE, 16_383, PROTOCOL, PROTOCOL),
+        (SettingId::MAX_FRAME_SIZE, 16_384, None, None),
+        (SettingId::MAX_FRAME_SIZE, 0xff_ffff, None, None),
+        (SettingId::MAX_FRAME_SIZE, 0x100_0000, PROTOCOL, PROTOCOL),
+        (SettingId::ENABLE_CONNECT_PROTOCOL, 0, None, None),
+        (SettingId::ENABLE_CONNECT_PROTOCOL, 1, None, None),
+        (SettingId::ENABLE_CONNECT_PROTOCOL, 2, PROTOCOL, PROTOCOL),
+        (SettingId(0xf0_00), 0xffff_ffff, None, None),
+    ] {
+        let more = [Setting { id, value }];
+        let mut rig = Rig::new();
+        rig.client.say_settings(65_535, 4_096, None, &more);
+        rig.run();
+        assert_eq!(rig.outcome, from_client.map(SplitOutcome::Refused), "client: {id:?} {value}");
+        let mut rig = Rig::new();
+        rig.get(1, "/");
+        rig.at("rest").say_settings(65_535, 4_096, None, &more);
+        rig.run();
+        let closed = rig.backends[&rig.to("rest")].closed;
+        assert_eq!(closed, from_backend.map(ConnectionEnd::Fault), "backend: {id:?} {value}");
+    }
+    // What was promised is not taken back.
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    for value in [1, 1, 0] {
+        assert_eq!(rig.backends[&rig.to("rest")].closed, None);
+        let promise = Setting { id: SettingId::ENABLE_CONNECT_PROTOCOL, value };
+        rig.at("rest").say_settings(65_535, 4_096, None, &[promise]);
+        rig.run();
+    }
+    assert_eq!(rig.backends[&rig.to("rest")].closed, PROTOCOL.map(ConnectionEnd::Fault));
 }
 
 #[test]

@@ -80,6 +80,23 @@ fn a_backend_that_waits_to_be_heard_is_not_judged() {
     }
 }
 
+/// However long nobody has asked what time it is.
+#[test]
+fn a_backend_that_is_heard_again_has_its_time_again() {
+    let mut config = SplitConfig::default();
+    config.output_mark = 200;
+    config.keepalive_after = Duration::from_secs(30);
+    let mut rig = Rig::with(config);
+    rig.get(1, "/a");
+    fill_up(&mut rig, "a", 1);
+    rig.now += Duration::from_secs(250);
+    rig.unstick(None);
+    rig.pass(Duration::from_secs(1));
+    assert!(rig.at("a").pings.is_empty());
+    rig.pass(Duration::from_secs(29));
+    assert_eq!(rig.at("a").pings.len(), 1);
+}
+
 /// The same with half a header block, and with a backend that is open and seems to be silent.
 #[test]
 fn a_header_block_that_waits_to_be_heard_is_not_judged() {
@@ -249,6 +266,28 @@ fn an_upload_behind_a_whole_response_may_pause() {
     rig.run();
     rig.expect_client(1, &[head(&OK), Word::End]);
     rig.expect_at("rest", 1, &[head(&POST), data("the rest"), Word::End]);
+}
+
+/// As long as it takes some of it.
+#[test]
+fn what_is_taken_slowly_behind_a_whole_response_goes_on() {
+    let mut rig = Rig::new();
+    rig.greet = |peer| {
+        peer.say_settings(0, 4_096, None, &[]);
+        peer.auto_credit = false;
+    };
+    rig.client.say_head(1, &POST, false, None);
+    rig.client.say_data(1, &[7; 50], true, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, true, None);
+    rig.run();
+    for taken in (10..=50).step_by(10) {
+        rig.pass(Duration::from_secs(200));
+        rig.at("rest").grant(1, 10);
+        rig.run();
+        assert_eq!(rig.at("rest").content(1).len(), taken);
+    }
+    assert!(rig.at("rest").has_ended(1));
 }
 
 #[test]
