@@ -240,15 +240,16 @@ def measure_hpack(setting):
         source = name.removeprefix("hpack-ours/")
         cases = [("rust", name), ("rust", f"hpack-fluke/{source}"), ("go", f"hpack-xnet/{source}")]
         is_story = source.rsplit("/", 1)[0].rsplit("-", 1)[-1].isdigit() and files
-        samples |= interleaved(setting, askers, cases, setting.rounds(9 if is_story else 21, 3), setting.rounds(5, 1))
+        taken = interleaved(setting, askers, cases, setting.rounds(9 if is_story else 21, 3), setting.rounds(5, 1))
+        samples |= {name: {"thread": times["thread"]} for name, times in taken.items()}
     end(askers)
-    return {"samples": samples, "sources": [name.removeprefix("hpack-ours/") for name in names]}
+    return {"samples": samples, "sources": [name.removeprefix("hpack-ours/") for name in names], "flights": [name for name, *_ in flights()]}
 
 
 def report_hpack(data, plots):
     samples = data["samples"]
     groups = {}
-    recorded = {name for name, *_ in flights()}
+    recorded = set(data["flights"])
     for source in data["sources"]:
         story, part = source.rsplit("/", 1)
         who = "flights" if story in recorded else story.rsplit("-", 1)[0]

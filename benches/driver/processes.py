@@ -32,12 +32,18 @@ def raise_limits():
     return hard
 
 
+def unpinned():
+    """Why programs can not be given processors of their own here; `None` if they can."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return "there is only one"
+    return None if shutil.which("taskset") else "taskset is not installed"
+
+
 def on(cpu, argv):
-    """The program on one processor, if the machine has more than one to give out."""
-    cpus = sorted(os.sched_getaffinity(0))
-    if cpu is None or len(cpus) < 2 or not shutil.which("taskset"):
+    """The program on one processor, if that is possible: the driver and the page say where it is not."""
+    if cpu is None or unpinned():
         return argv
-    return ["taskset", "-c", str(cpus[cpu]), *argv]
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[cpu]), *argv]
 
 
 class Child:

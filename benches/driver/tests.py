@@ -1,0 +1,132 @@
+"""Tests of what needs no measurement: `python3 benches/driver/tests.py`, with nothing built. The last one holds the page against the results."""
+
+import json
+import pathlib
+import tempfile
+import unittest
+from unittest import mock
+
+import main
+import page
+import parts
+import results
+
+RECORD = {
+    "data": [1], "commit": "aaaa", "date": "2026-01-02", "seconds": 3, "load": [0.1, 0.2], "others": 0.01, "stolen": 0.0, "machine": "m",
+    "unpinned": None, "versions": "v", "locks": "l", "quick": False, "missing": [],
+}
+
+
+def reported(data, plots):
+    plots["one"] = "<svg/>"
+    return f"## A part\nSays {data}.\n"
+
+
+class Results(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for name in ("THOROUGH", "QUICK"):
+            patch = mock.patch.object(results, name, pathlib.Path(folder.name) / name)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def test_a_quick_result_leaves_the_thorough_one(self):
+        results.store("x", RECORD)
+        results.store("x", RECORD | {"quick": True, "data": [2]})
+        self.assertEqual(results.stored("x")["data"], [1])
+        self.assertEqual(results.stored("x", quick=True)["data"], [2])
+
+    def test_a_failure_keeps_the_data_and_the_next_success_forgets_it(self):
+        results.store("x", RECORD)
+        results.store_failure("x", False, {"date": "d", "commit": "c", "why": "w"})
+        self.assertEqual((results.stored("x")["data"], results.stored("x")["failed"]["why"]), ([1], "w"))
+        results.store("x", RECORD)
+        self.assertNotIn("failed", results.stored("x"))
+
+    def test_the_first_try_may_fail(self):
+        results.store_failure("x", False, {"date": "d", "commit": "c", "why": "w"})
+        self.assertIsNone(results.stored("x")["data"])
+
+    def test_what_is_dumped_is_read_again(self):
+        value = {"a": [{"b": [1.5, 2], "c": {}}], "d": [], "e": None, "f": {"g": {"h": {"i": [[1, 2], [3]]}}}}
+        self.assertEqual(json.loads(results.dump(value)), value)
+
+    def test_numbers_lose_what_they_do_not_have(self):
+        self.assertEqual(results.rounded({"a": (1.23456789, 1234567890, "x")}), {"a": [1.23457, 1234567890, "x"]})
+
+    def test_a_result_has_a_bound(self):
+        with self.assertRaises(ValueError):
+            results.store("x", RECORD | {"data": ["x" * results.MOST]})
+
+
+class Page(unittest.TestCase):
+    def setUp(self):
+        for name, value in (("is_older", lambda commit: {"old": True, "gone": None}.get(commit, False)),):
+            patch = mock.patch.object(page, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def section(self, record, usual="aaaa"):
+        return page.section("part", record, reported, usual, {})
+
+    def test_nothing_is_marked_that_is_as_it_should_be(self):
+        self.assertEqual(self.section(RECORD), "## A part\nSays [1].\n")
+
+    def test_each_blemish_is_marked_below_the_heading(self):
+        for change, word in (
+            ({"commit": "aaaa-dirty"}, "not committed"),
+            ({"commit": "bbbb"}, "most of this page at aaaa"),
+            ({"commit": "old"}, "changed since"),
+            ({"commit": "gone"}, "does not have"),
+            ({"quick": True}, "quick run"),
+            ({"unpinned": "there is only one"}, "there is only one"),
+            ({"failed": {"date": "d", "commit": "c", "why": "w"}}, "FAILED on d at c (w): what is shown is of before"),
+        ):
+            with self.subTest(word):
+                lines = self.section(RECORD | change).splitlines()
+                self.assertEqual(lines[0], "## A part")
+                self.assertTrue(lines[2].startswith(page.MARK))
+                self.assertIn(word, "\n".join(lines))
+                self.assertEqual(lines[-1], "Says [1].")
+
+    def test_what_is_missing_has_its_heading(self):
+        self.assertIn("Not measured yet", self.section(None))
+        self.assertIn("there is nothing to show", self.section({"data": None, "missing": [], "quick": False, "failed": {"date": "d", "commit": "c", "why": "w"}}))
+
+    def test_the_usual_commit_is_that_of_most(self):
+        self.assertEqual(page.usual_commit([RECORD, RECORD, RECORD | {"commit": "b"}]), "aaaa")
+
+    def test_values_are_said_once_if_they_are_the_same(self):
+        self.assertEqual(page.distinct({"a": {"x": 1}, "b": {"x": 1}}, "x"), 1)
+        self.assertEqual(page.distinct({"a": {"x": 1}, "b": {"x": 2}, "c": {"x": 1}}, "x"), "a, c: 1; b: 2")
+
+    def test_all_parts_are_on_it(self):
+        with mock.patch.object(results, "stored", lambda name, quick=False: RECORD if name == "a" else None):
+            plots = {}
+            text = page.text({"a": (None, reported), "b": (None, reported)}, plots)
+        self.assertIn("## A part", text)
+        self.assertIn("- b: no result", text)
+        self.assertIn("- a: 2026-01-02, aaaa, 3 s", text)
+        self.assertEqual(plots, {"one": "<svg/>"})
+
+
+class Setting(unittest.TestCase):
+    def test_what_is_missed_is_said_once(self):
+        setting = parts.Setting(quick=True)
+        with mock.patch("builtins.print"):
+            setting.miss("x", "y")
+            setting.miss("x", "y")
+        self.assertEqual(setting.missing, ["x: y"])
+
+
+class Written(unittest.TestCase):
+    def test_the_page_is_what_the_results_make_of_it(self):
+        """But for the marks, which say how it stands with the program of today."""
+        if absent := [name for name in main.PARTS if results.stored(name) is None]:
+            self.skipTest(f"no results of {', '.join(absent)} yet: the page is of before there were any")
+        self.assertEqual(page.unmarked(page.PAGE.read_text()), page.unmarked(page.text(main.PARTS, {})))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
