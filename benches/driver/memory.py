@@ -5,7 +5,7 @@ import time
 import plot
 from parts import table
 from processes import PEERS, PROGRAMS, Child, Server
-from stats import Spread, rounds_of
+from stats import Spread, colour, rounds_of
 
 HOLD = PROGRAMS / "hold"
 LOAD = PROGRAMS / "load"
@@ -78,13 +78,12 @@ def report(data, plots):
         added = Spread([b["bytes"] - d["bytes"] for b, d in zip(result["behind"], result["direct"], strict=True)])
         goal = GOALS[result["what"]]
         ours = result["mux"] == "oneport"
-        met = ("met" if added.median < goal else "**short**") if ours else "-"
+        met = added.at_most(goal) if ours else "-"
         answered = min(r["answered"] for r in result["behind"] + result["direct"])
         alive = f"{answered:,} of {result['count']:,}"
         what = "undecided, silent" if result["what"] == "silent" else "routed, idle"
         rows.append([result["runtime"], result["mux"], what, direct.text(size), behind.text(size), added.text(size), f"{goal:,} B: {met}" if ours else "-", alive])
-        colour = ("a" if added.median < goal else "b") if ours else "c"
-        chart.append((f"{result['runtime']}, {result['mux']}: {what}", added, colour))
+        chart.append((f"{result['runtime']}, {result['mux']}: {what}", added, colour(met)))
     plots["memory"] = plot.bars(
         "Memory that a multiplexer adds to a connection", "median, line: spread; blue: goal met, yellow: short of it, grey: cmux", chart, size
     )

@@ -10,7 +10,7 @@ import statistics
 import plot
 from parts import table
 from processes import PEERS, PROGRAMS, ROOT, WORK, Asker, output
-from stats import Spread, duration, ratios, rounds_of, times
+from stats import MET, SHORT, UNCLEAR, Spread, colour, duration, ratios, rounds_of, times
 
 MICRO = PROGRAMS / "micro"
 FLIGHTS = WORK / "flights.txt"
@@ -101,7 +101,7 @@ def report_verdict(data, plots):
         ratio, with_all = ratios(theirs["thread"], ours["thread"]), ratios(theirs["process"], ours["process"])
         goal = 10 if is_http2 else 5
         count = data["allocations"][f"verdict/{name}"][0]
-        verdict = "met" if ratio.median >= goal else "**short**"
+        verdict = ratio.at_least(goal)
         rows.append([
             f"`{name}`" + (" (greeted)" if waits else ""),
             route,
@@ -114,10 +114,10 @@ def report_verdict(data, plots):
             f"{data['allocations'][f'cmux-{kind}/{name}'][0]:.0f}",
             f"{data['instructions'][f'verdict/{name}']:,.0f}" if data["instructions"] else "not counted",
         ])
-        chart.append((name, ratio, "a" if ratio.median >= goal else "b"))
+        chart.append((name, ratio, colour(verdict)))
     plots["verdict"] = plot.bars(
         "The whole life of a connection up to its handover: cmux 0.1.5 takes this many times as long",
-        "median, line: quartiles; blue: goal met (HTTP/2 10, others 5), yellow: short of it",
+        "median, line: quartiles; blue: goal met (HTTP/2 10, others 5), yellow: short of it, grey: unclear",
         chart,
         lambda value: f"{times(value)} ×",
         (10, "goal for HTTP/2"),
@@ -155,9 +155,9 @@ def report_routes(data, plots):
     for name, *_ in data["flights"]:
         one, hundred = (data["samples"][f"{kind}/{name}"]["thread"] for kind in ("one-route", "hundred-routes"))
         ratio = ratios(hundred, one)
-        met = "met" if ratio.median <= 2 else "**short**"
+        met = ratio.at_most(2)
         rows.append([f"`{name}`", duration(statistics.median(one)), duration(statistics.median(hundred)), ratio.text(times), met])
-        chart.append((name, ratio, "a" if ratio.median <= 2 else "b"))
+        chart.append((name, ratio, colour(met)))
     plots["routes"] = plot.bars(
         "A hundred routes beside one", "times as long; median, line: quartiles", chart, lambda value: f"{times(value)} ×", (2, "goal: at most 2")
     )
@@ -197,15 +197,14 @@ def report_crawl(data, plots):
     for kind, text in KINDS.items():
         each = [[time / size for time in data["samples"][f"crawl/{kind}/{size}"]["thread"]] for size in SIZES]
         growth = [ratios(larger, each[0]) for larger in each[1:]]
-        met = "met" if all(abs(spread.median - 1) <= 0.2 for spread in growth) else (
-            "met (it falls)" if all(spread.median <= 1.2 for spread in growth) else "**short**"
-        )
+        found = {spread.at_most(1.2) for spread in growth}
+        met = SHORT if SHORT in found else UNCLEAR if UNCLEAR in found else MET
         rows.append([text, *(f"{statistics.median(e):.2f} ns" for e in each), *(spread.text(times) for spread in growth), met])
         chart += [(f"{text.split(',')[0]} {kind.split('-')[1]}, {size // 1024} KiB", Spread(e), "a") for size, e in zip(SIZES, each)] + [None]
     plots["crawl"] = plot.bars("Openings byte by byte: time for a byte", "median, line: quartiles", chart, lambda value: f"{value:.1f} ns")
     return f"""## Openings byte by byte
-Each byte is told to the machine by itself, up to a verdict at the last one. Goal: what a byte costs does not depend on how many came before,
-within 20 % from 1 KiB to 64 KiB.
+Each byte is told to the machine by itself, up to a verdict at the last one. Goal: what a byte costs does not grow with how many came before,
+by more than 20 % from 1 KiB to 64 KiB.
 
 ![time for a byte](benchmarks/crawl.svg)
 

@@ -5,7 +5,7 @@ import statistics
 import plot
 from parts import table
 from processes import PROGRAMS, Server, output
-from stats import ratios, rounds_of, times
+from stats import colour, ratios, rounds_of, times
 
 MODES = {"merged": "merged router", "oneport": "behind per_request()"}
 # Label: what, connections, streams on each.
@@ -45,18 +45,18 @@ def report(data, plots):
     for label, taken in data.items():
         rate = ratios([r["rate"] for r in taken["oneport"]], [r["rate"] for r in taken["merged"]])
         capacity = ratios([r["cpu"] for r in taken["merged"]], [r["cpu"] for r in taken["oneport"]])
-        is_met = capacity.median >= 0.8
-        chart.append((label, capacity, "a" if is_met else "b"))
+        verdict = capacity.at_least(0.8)
+        chart.append((label, capacity, colour(verdict)))
         for mode, text in MODES.items():
             middle = lambda what: statistics.median(r[what] for r in taken[mode])
             ours = mode == "oneport"
             rows.append([
                 label if not ours else "", text, f"{middle('cpu') * 1e6:.2f} µs", capacity.text(times) if ours else "-",
-                ("met" if is_met else "**short**") if ours else "-", f"{middle('rate'):,.0f}/s", rate.text(times) if ours else "-",
+                verdict if ours else "-", f"{middle('rate'):,.0f}/s", rate.text(times) if ours else "-",
                 f"{middle('busy'):.0%}", f"{middle('p50') / 1e3:.2f} ms", f"{middle('p99') / 1e3:.2f} ms", f"{sum(r['failed'] for r in taken[mode]):.0f}",
             ])
     plots["router"] = plot.bars(
-        "What a processor serves behind per_request(), as part of what it serves of a merged router", "median, line: quartiles; blue: goal met, yellow: short of it",
+        "What a processor serves behind per_request(), as part of what it serves of a merged router", "median, line: quartiles; blue: goal met, yellow: short of it, grey: unclear",
         chart, times, (0.8, "goal: 0.8"),
     )
     head = ["load", "server", "CPU per request", "merged ÷ it", "goal 0.8", "requests", "÷ merged", "processor in use", "p50", "p99", "failed"]

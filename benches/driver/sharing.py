@@ -7,7 +7,7 @@ import plot
 from after import counted
 from parts import table
 from processes import PEERS, PROGRAMS, Server, output
-from stats import ratios, rounds_of, times
+from stats import colour, ratios, rounds_of, times
 
 ROUTER = PROGRAMS / "router"
 # Way: (language, what is said of it, program).
@@ -78,7 +78,7 @@ def report(data, plots):
                 rate = ratios([r["rate"] for r in taken[way]], [r["rate"] for r in taken[yardstick]])
                 goal = capacity.at_least(1) if way.startswith("oneport") else "-"
                 row += [capacity.text(times), goal, f"{middle('rate'):,.0f}/s", rate.text(times)]
-                chart.append((f"{label}: {language}, {way.removeprefix('go-')}", capacity, {"-": "c", "**short**": "b"}.get(goal, "a")))
+                chart.append((f"{label}: {language}, {way.removeprefix('go-')}", capacity, colour(goal)))
             row += [f"{middle('busy'):.0%}", f"{middle('p50') / 1e3:.2f} ms", f"{middle('p99') / 1e3:.2f} ms", f"{sum(r['failed'] for r in taken[way]):.0f}"]
             rows.append(row)
         chart.append(None)
@@ -104,7 +104,7 @@ all of them HTTP/2 without TLS. TCP_NODELAY everywhere, keepalive as each langua
 Each program has one processor and the client the other; each response is decoded and checked. Commands: `router merged|connections|axum|ports`, `peers share handler|cmux|ports`, `mix ADDR MILLISECONDS CONNECTIONS STREAMS apart`.
 
 Processor time for a request is the server's; its inverse, what a processor can serve, stands beside that of the one server of the same language ("what a processor serves", "÷").
-Goal: oneport at least as much as the merged router; "unclear" where the quartiles do not tell them apart. The merged router is served by axum, calls too, and tonic's own server costs
+Goal: oneport at least as much as the merged router. The merged router is served by axum, calls too, and tonic's own server costs
 something else: behind oneport there are both. "The same once more" is another process of the merged router: what a difference is worth here.
 
 ![what a processor serves](benchmarks/sharing.svg)

@@ -10,6 +10,7 @@ import main
 import page
 import parts
 import results
+from stats import MET, SHORT, UNCLEAR, UNRESOLVED, Spread
 
 RECORD = {
     "data": [1], "commit": "aaaa", "date": "2026-01-02", "seconds": 3, "load": [0.1, 0.2], "others": 0.01, "stolen": 0.0, "machine": "m",
@@ -118,6 +119,28 @@ class Setting(unittest.TestCase):
             setting.miss("x", "y")
             setting.miss("x", "y")
         self.assertEqual(setting.missing, ["x: y"])
+
+
+def spread(low, median, high):
+    return Spread([low, low, median, high, high])
+
+
+class Goals(unittest.TestCase):
+    def test_between_the_quarters_nothing_is_said_in_either_direction(self):
+        for low, high, most, least in ((0.8, 0.9, MET, SHORT), (0.9, 1.1, UNCLEAR, UNCLEAR), (1.1, 1.2, SHORT, MET)):
+            self.assertEqual(spread(low, (low + high) / 2, high).at_most(1), most)
+            self.assertEqual(spread(low, (low + high) / 2, high).at_least(1), least)
+
+    def test_the_goal_itself_is_good(self):
+        self.assertEqual((spread(1, 1, 1).at_most(1), spread(1, 1, 1).at_least(1)), (MET, MET))
+
+    def test_what_a_program_differs_from_itself_by_is_no_news(self):
+        quiet, noisy = spread(0.99, 1, 1.01), spread(0.95, 1, 1.05)
+        self.assertEqual(spread(1, 1.01, 1.02).at_most_beside(1.02, quiet), MET)
+        self.assertEqual(spread(1, 1.01, 1.02).at_most_beside(1.02, noisy), UNRESOLVED)
+        self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, quiet), SHORT)
+        self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, noisy), UNRESOLVED)
+        self.assertEqual(spread(1.06, 1.07, 1.08).at_most_beside(1.02, noisy), SHORT)
 
 
 class Written(unittest.TestCase):
