@@ -40,10 +40,12 @@ class Pair:
 
     def ask(self, what, count):
         """Nanoseconds of the server's processor time for each."""
-        before = self.server.cpu_clock()
-        self.client.say(f"{what} {count}")
-        self.client.line()
-        return (self.server.cpu_clock() - before) / count
+        def work():
+            self.client.say(f"{what} {count}")
+            self.client.line()
+
+        _, used = self.server.using(work)
+        return used * 1e9 / count
 
     def end(self):
         self.client.end()

@@ -8,10 +8,12 @@ import resource
 import subprocess
 import time
 
-from processes import PEERS, ROOT, TICK, output, unpinned
+from processes import PEERS, ROOT, output, unpinned
 
 # What a measurement makes itself does not make the tree dirty.
 OWN = [":(exclude)benches/results", ":(exclude)docs/benchmarks.md", ":(exclude)docs/benchmarks"]
+# Of what the kernel counts in /proc/stat.
+TICK = os.sysconf("SC_CLK_TCK")
 # What decides which versions of everything are compiled.
 LOCKS = ["Cargo.lock", "benches/Cargo.lock", "benches/go/go.sum", "interop/peers/go/go.sum", "interop/peers/python/requirements.txt"]
 

@@ -24,10 +24,8 @@ SERVERS = [
 
 def load(server, version, milliseconds):
     """Connections that were served well in a second, the server's processor time for each, in seconds, and how much of a processor it had."""
-    before = server.cpu_clock()
-    line = output([LOAD, "connections", version, server.address, milliseconds, CONCURRENCY], cpu=1)
+    line, used = server.using(lambda: output([LOAD, "connections", version, server.address, milliseconds, CONCURRENCY], cpu=1))
     done, failed, seconds = map(float, line.split())
-    used = (server.cpu_clock() - before) / 1e9
     return {"rate": done / seconds, "cpu": used / max(done + failed, 1), "busy": used / seconds, "failed": failed}
 
 

@@ -34,4 +34,4 @@ class Generations:
 
 
 def text(said):
-    return f"n = {said['processes'] * said['rounds']}: {said['processes']} times new processes, {said['rounds']} rounds with each"
+    return f"n = {said['processes'] * said['rounds']}: {said['processes']} times new processes, {said['rounds']} round{'s' if said['rounds'] > 1 else ''} with each"

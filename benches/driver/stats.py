@@ -52,9 +52,11 @@ def times(number):
 
 
 def duration(nanoseconds):
-    if nanoseconds >= 1e6:
-        return f"{nanoseconds / 1e6:.3g} ms"
-    return f"{nanoseconds / 1e3:.3g} µs" if nanoseconds >= 1e3 else f"{nanoseconds:.3g} ns"
+    """Three digits, whatever its sign."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if round(abs(nanoseconds) / size, 4) >= 1:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"
 
 
 def rounds_of(count, cases, take):

@@ -6,11 +6,13 @@ import tempfile
 import unittest
 from unittest import mock
 
+import generations
 import main
 import page
 import parts
+import processes
 import results
-from stats import MET, SHORT, UNCLEAR, UNRESOLVED, Spread
+from stats import MET, SHORT, UNCLEAR, UNRESOLVED, Spread, duration
 
 RECORD = {
     "data": [1], "commit": "aaaa", "date": "2026-01-02", "seconds": 3, "load": [0.1, 0.2], "others": 0.01, "stolen": 0.0, "machine": "m",
@@ -141,6 +143,56 @@ class Goals(unittest.TestCase):
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, quiet), SHORT)
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, noisy), UNRESOLVED)
         self.assertEqual(spread(1.06, 1.07, 1.08).at_most_beside(1.02, noisy), SHORT)
+
+
+class Durations(unittest.TestCase):
+    def test_each_has_its_unit(self):
+        for value, text in ((1.2e9, "1.2 s"), (999.96e6, "1 s"), (1.5e6, "1.5 ms"), (-2e3, "-2 µs"), (17, "17 ns")):
+            self.assertEqual(duration(value), text)
+
+
+class Generation:
+    """A process that is none."""
+
+    ended = 0
+
+    def end(self):
+        Generation.ended += 1
+
+
+class Generations(unittest.TestCase):
+    def setUp(self):
+        Generation.ended = 0
+        self.plan = generations.Generations(parts.Setting(quick=False), number=2, rounds=3)
+
+    def test_processes_are_new_and_end(self):
+        seen = set()
+        taken = self.plan.take(lambda: {"a": Generation(), "b": Generation()}, seen.add, lambda process: process)
+        self.assertEqual({case: len(samples) for case, samples in taken.items()}, {"a": 6, "b": 6})
+        self.assertEqual((len(seen), Generation.ended), (4, 4))
+        self.assertEqual(len(set(taken["a"])), 2)
+
+    def test_a_peer_that_is_there_only_sometimes_is_an_error(self):
+        starts = iter(({"a": Generation(), "b": Generation()}, {"a": Generation()}))
+        with self.assertRaises(processes.Failed):
+            self.plan.take(lambda: next(starts), lambda process: None, lambda process: 1)
+        self.assertEqual(Generation.ended, 3)
+
+
+class Clocks(unittest.TestCase):
+    def test_what_a_program_uses_is_seen_in_less_than_a_tick(self):
+        child = processes.Child(["python3", "-c", "for line in iter(input, 'x'): sum(range(int(line))); print()"])
+        try:
+            def work(number):
+                child.say(str(number))
+                child.line()
+
+            work(1)
+            few, many = (child.using(lambda: work(number))[1] for number in (1, 3_000_000))
+            self.assertTrue(0 < few < many < 5, (few, many))
+        finally:
+            child.end()
+            child.process.stdout.close()
 
 
 class Written(unittest.TestCase):
