@@ -23,6 +23,7 @@ GIB = 1 << 30
 HAPROXY = """global
     maxconn 4000
     nbthread 1
+    {pipes}
 defaults
     mode tcp
     timeout connect 5s
@@ -120,9 +121,14 @@ def proxies(setting, backend, versions):
     found["oneport"] = Proxy(argv, port)
     versions["oneport"] = version([ONEPORT, "--version"], r"(\d[\d.]+)")
     if program := which("haproxy"):
-        # Not `splice-auto`: it leaves to HAProxy whether it does.
-        for name, splice in (("HAProxy, splice", "option splice-request\n    option splice-response"), ("HAProxy", "")):
-            file, port = configured(name.replace(", ", "-") + ".cfg", HAPROXY, splice=splice)
+        # Not `splice-auto`: it leaves to HAProxy whether it does. oneport's pipes have 256 KiB.
+        splice = "option splice-request\n    option splice-response"
+        for name, options in {
+            "HAProxy, splice": {"splice": splice, "pipes": "tune.pipesize 262144"},
+            "HAProxy, splice, pipes of 64 KiB": {"splice": splice, "pipes": ""},
+            "HAProxy": {"splice": "", "pipes": ""},
+        }.items():
+            file, port = configured(name.replace(", ", "-").replace(" ", "-") + ".cfg", HAPROXY, **options)
             found[name] = Proxy([program, "-db", "-f", file], port)
             versions[name] = version([program, "-v"], r"version (\d[\w.]+)")
     else:
@@ -206,7 +212,9 @@ def report(data, plots):
     return f"""## The command as a proxy
 `oneport serve` with two routes (HTTP/1, anything) between a client and a server on loopback, beside proxies of layer 4. HAProxy and nginx pass everything on without a
 look; sslh decides by the first bytes, as oneport does. One thread or process each, on one processor; client and server share the other one. The client
-lets the kernel throw the bytes away. Same TCP_NODELAY and keepalive, as far as they have options for it (sslh has none for TCP_NODELAY). {generations.text(data["plan"])}.
+lets the kernel throw the bytes away. HAProxy splices with pipes as large as oneport's (256 KiB, `tune.pipesize`), with those of the system, and not at all. Same TCP_NODELAY and keepalive, as far as they have options for it (sslh has none for TCP_NODELAY). {generations.text(data["plan"])}.
+HAProxy, nginx and sslh are as the distribution has them, which is years behind; the configurations are in [proxy.py](../benches/driver/proxy.py).
+Commands: `oneport serve --listen ADDR --route http1=ADDR --route any=ADDR`, `load backend`, `load download ADDR MEBIBYTES CONNECTIONS`, `load connections http1 ADDR MILLISECONDS {CONCURRENCY}`.
 Goal: CPU time for a GiB not above any other's.
 
 ![CPU per GiB](benchmarks/proxy.svg)
