@@ -35,6 +35,9 @@ backend out
     server one {backend} proto h2
 """
 
+# As oneport, it leaves the fields of requests and responses alone.
+NGHTTPX = ["--no-via", "--no-add-x-forwarded-proto", "--no-server-rewrite", "--no-location-rewrite"]
+
 # Label: (path, options of h2load, options when quick, whether requests come at a rate that all of them can serve).
 LOADS = {
     "10 connections × 10 streams, 20,000 requests/s": ("small", ["-c10", "-m10", "-D5", "--rps=2000"], ["-c10", "-m10", "-D1", "--rps=2000"]),
@@ -77,6 +80,8 @@ def envoy(setting):
 
 
 def envoy_config(port, backend):
+    """As Envoy's own advice on benchmarks has it: no request ids, no statistics of each request, no circuit breakers, no access log; and, as oneport, no fields of
+    its own."""
     host, backend_port = backend.split(":")
     address = lambda where, number: {"socket_address": {"address": where, "port_value": int(number)}}
     http2 = {"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}
@@ -84,13 +89,21 @@ def envoy_config(port, backend):
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
         "codec_type": "HTTP2",
-        "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+        "generate_request_id": False,
+        "server_header_transformation": "PASS_THROUGH",
+        "skip_xff_append": True,
+        "http_filters": [{"name": "router", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router", "dynamic_stats": False, "suppress_envoy_headers": True,
+        }}],
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "out", "timeout": "0s"}}]}]},
     }
-    return json.dumps({"static_resources": {
+    unlimited = {what: 1_000_000_000 for what in ("max_connections", "max_pending_requests", "max_requests", "max_retries")}
+    statistics_off = {"stats_matcher": {"reject_all": True}}
+    return json.dumps({"stats_config": statistics_off, "static_resources": {
         "listeners": [{"name": "in", "address": address("127.0.0.1", port), "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}]}],
         "clusters": [{
             "name": "out", "type": "STATIC", "connect_timeout": "5s",
+            "circuit_breakers": {"thresholds": [{"priority": priority, **unlimited} for priority in ("DEFAULT", "HIGH")]},
             "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2},
             "load_assignment": {"cluster_name": "out", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(host, backend_port)}}]}]},
         }],
@@ -107,7 +120,7 @@ def proxies(setting, backend, versions):
     versions["oneport"] = version([ONEPORT, "--version"], r"(\d[\d.]+)")
     if program := which("nghttpx"):
         port = free_port()
-        argv = [program, f"-f127.0.0.1,{port};no-tls", f"-b{backend.replace(':', ',')};;proto=h2", "-n1", "--conf=/dev/null", "--accesslog-file=", "--log-level=ERROR"]
+        argv = [program, f"-f127.0.0.1,{port};no-tls", f"-b{backend.replace(':', ',')};;proto=h2", "-n1", "--conf=/dev/null", "--accesslog-file=", "--log-level=ERROR", *NGHTTPX]
         found["nghttpx"] = Proxy(argv, port)
         versions["nghttpx"] = version([program, "--version"], r"nghttp2/(\S+)")
     else:
@@ -208,9 +221,14 @@ request now and then, with those to the backend: oneport has one for each of the
             "Processor time for a request: oneport's as part of others'", "median, line: quartiles; blue: goal met, yellow: short of it, grey: unclear", chart,
             lambda value: f"{times(value)} ×", (GOAL, f"goal: {GOAL}"),
         )
+    commands = ", ".join(f"`{' '.join(options)} http://ADDR/{path}`" for path, options, _ in LOADS.values())
     return f"""## Per-request routing
 `oneport serve --per-request` between h2load and nghttpd, beside proxies that speak HTTP/2 on both sides. One thread each, on one processor; client and backend
 share the other one, and are what limits when it goes as fast as it goes: so the measure is the processor time of the proxy for a request. {generations.text(data["plan"])}. Goal: at most {GOAL} of each other's.
+
+The others are told to leave fields alone, as oneport does, and Envoy what its own advice on benchmarks says: no request ids, no statistics, no circuit breakers, no access log. Everything else is as they have it by
+default, nghttpx and HAProxy as the distribution has them, which is years behind; the configurations are in [per_request.py](../benches/driver/per_request.py).
+Commands: `oneport serve --per-request --listen ADDR --route grpc=ADDR --route any=ADDR`, `nghttpd --no-tls -n1 -d DIRECTORY PORT`, and h2load with {commands}.
 
 ![CPU per request](benchmarks/per-request.svg)
 
