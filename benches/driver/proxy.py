@@ -217,6 +217,9 @@ HAProxy, nginx and sslh are as the distribution has them, which is years behind;
 Commands: `oneport serve --listen ADDR --route http1=ADDR --route any=ADDR`, `load backend`, `load download ADDR MEBIBYTES CONNECTIONS`, `load connections http1 ADDR MILLISECONDS {CONCURRENCY}`.
 Goal: CPU time for a GiB not above any other's.
 
+Connections that sslh-select 1.20 fails are its own doing, and happen when several are open (strace): the socket to the server often gets the number of one that was closed in the same turn of its loop, and the answer of
+`select` for the old one still says that there is something to read; the read finds nothing, and sslh takes that for the end and closes both. "CPU each" counts them as connections.
+
 ![CPU per GiB](benchmarks/proxy.svg)
 
 {table(head, rows)}
