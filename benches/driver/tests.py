@@ -6,6 +6,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+import first
 import generations
 import main
 import page
@@ -143,6 +144,14 @@ class Goals(unittest.TestCase):
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, quiet), SHORT)
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, noisy), UNRESOLVED)
         self.assertEqual(spread(1.06, 1.07, 1.08).at_most_beside(1.02, noisy), SHORT)
+
+
+class Orders(unittest.TestCase):
+    def test_each_process_has_another_order_of_all_servers(self):
+        found = first.orders(10)
+        self.assertEqual({tuple(sorted(order)) for order in found}, {tuple(sorted(first.WAYS))})
+        self.assertEqual(len(set(map(tuple, found))), 10)
+        self.assertEqual(found, first.orders(10))
 
 
 class Durations(unittest.TestCase):
