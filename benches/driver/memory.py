@@ -92,6 +92,7 @@ def report(data, plots):
 {data[0]['count']:,} connections at once, bounds raised; what the server's resident memory has grown by, for each: user space, the kernel's sockets apart. "Direct" is the
 least that the runtime needs for a connection: a task that waits in a read and holds no buffer; for std a socket in a list, since a thread for each would hide the rest;
 for Go a goroutine. "Routed" connections have had a request and its answer. In the end each connection is sent a request, and its answer counted.
+Commands: `hold tokio|smol|std direct|oneport silent|routed`, `peers hold direct|cmux`, `load hold ADDR COUNT silent|routed`; each sample is of new processes, n = {len(data[0]["direct"])}.
 Goals: 1 KiB and 512 B above direct.
 
 ![memory added](benchmarks/memory.svg)

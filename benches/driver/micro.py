@@ -1,20 +1,17 @@
 """What a verdict costs, beside cmux; a hundred routes beside one; openings byte by byte; HPACK beside two other decoders."""
 
-import gzip
-import json
-import os
 import re
 import shutil
 import statistics
 
 import plot
+import stories
 from parts import table
-from processes import PEERS, PROGRAMS, ROOT, WORK, Asker, output
+from processes import PEERS, PROGRAMS, WORK, Asker, output
 from stats import MET, SHORT, UNCLEAR, Spread, colour, duration, ratios, rounds_of, times
 
 MICRO = PROGRAMS / "micro"
 FLIGHTS = WORK / "flights.txt"
-STORIES = WORK / "stories.txt"
 
 
 def prepare():
@@ -237,23 +234,8 @@ by more than 20 % from 1 KiB to 64 KiB.
 # ---- HPACK ---------------------------------------------------------------------------------------------------------------------
 
 
-def stories(setting):
-    """Makes the file of stories from the public suite, if it is there: whether it is."""
-    folder = os.environ.get("ONEPORT_HPACK_STORIES", ROOT.parent / "shared" / "hpack-stories")
-    try:
-        with gzip.open(f"{folder}/stories.jsonl.gz", "rt") as file:
-            blocks = [json.loads(line) for line in file]
-    except OSError as error:
-        setting.miss("HPACK of whole connections", f"no recordings of http2jp/hpack-test-case ({error}); see ONEPORT_HPACK_STORIES")
-        return False
-    # A size below what a block's own update says can not be told to every decoder.
-    lines = [f"{b['encoder']} {b['story']} {b['header_table_size'] or '-'} {b['wire']}" for b in blocks]
-    STORIES.write_text("\n".join(lines) + "\n")
-    return True
-
-
 def measure_hpack(setting):
-    files = [STORIES] if stories(setting) else []
+    files = [stories.FILE] if stories.prepare(setting) else []
     names = [name for name in output([MICRO, "list", *files]).splitlines() if name.startswith("hpack-ours/")]
     askers = with_askers(*files)
     samples = {}
@@ -286,11 +268,11 @@ def report_hpack(data, plots):
     plots["hpack"] = plot.bars(
         "HPACK decoding: others take this many times as long", "median of the stories, line: quartiles", chart, lambda value: f"{times(value)} ×", (1, "as fast")
     )
-    stories = sum(len(all_) for (who, part), all_ in groups.items() if who != "flights" and part == "first")
+    count = sum(len(all_) for (who, part), all_ in groups.items() if who != "flights" and part == "first")
     encoders = len({who for who, _ in groups} - {"flights"})
     head = ["written by", "blocks", "stories", "fluke-hpack ÷ ours", "least", "x/net ÷ ours", "least", "faster on each"]
     return f"""## HPACK decoding
-Real blocks: the first one of each recorded HTTP/2 flight, and {stories} stories by {encoders} encoders (http2jp/hpack-test-case; each a connection of its
+Real blocks: the first one of each recorded HTTP/2 flight, and {count} stories by {encoders} encoders ([http2jp/hpack-test-case]({stories.HOME}); each a connection of its
 own). "First" is the first block with a new decoder, which is what a verdict needs; "all" is the whole connection, each block with the table that those before it
 have left. Every field is looked at, nothing is stored: fluke-hpack by its form with a callback, which copies least. Goal: faster on every block; the least of
 the stories is beside the median.

@@ -13,6 +13,7 @@ import page
 import parts
 import processes
 import results
+import stories
 from stats import MET, SHORT, UNCLEAR, UNRESOLVED, Spread, duration
 
 RECORD = {
@@ -144,6 +145,18 @@ class Goals(unittest.TestCase):
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, quiet), SHORT)
         self.assertEqual(spread(1.03, 1.04, 1.06).at_most_beside(1.02, noisy), UNRESOLVED)
         self.assertEqual(spread(1.06, 1.07, 1.08).at_most_beside(1.02, noisy), SHORT)
+
+
+class Stories(unittest.TestCase):
+    def test_the_suite_as_it_is_published(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(stories, "ENCODERS", {"one": 2}):
+            for story, cases in enumerate(([{"wire": "82", "headers": []}], [{"wire": "83", "header_table_size": 9}, {"wire": "84"}])):
+                file = pathlib.Path(folder) / "one" / f"story_{story:02}.json"
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(json.dumps({"cases": cases}))
+            self.assertEqual(
+                stories.unpacked(pathlib.Path(folder)), [("one", 0, None, "82"), ("one", 1, 9, "83"), ("one", 1, None, "84")]
+            )
 
 
 class Orders(unittest.TestCase):
