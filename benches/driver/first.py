@@ -8,8 +8,8 @@ import venv
 
 import plot
 from parts import table
-from processes import PEERS, PROGRAMS, ROOT, WORK, Failed, Server, output
-from proxy import ONEPORT, Proxy, free_port
+from processes import ONEPORT, PEERS, PROGRAMS, ROOT, WORK, Failed, Server, output
+from proxy import Proxy, free_port
 from stats import Spread, colour, ratios, times
 
 PYTHON = ROOT / "interop" / "peers" / "python"

@@ -10,8 +10,8 @@ import venv
 import generations
 import plot
 from parts import table
-from processes import WORK, Child, Failed, output
-from proxy import ONEPORT, Proxy, free_port, version, which
+from processes import ONEPORT, WORK, Child, Failed, output
+from proxy import Proxy, free_port, version, which
 from stats import Spread, colour, duration, ratios, times
 
 ENVOY_VERSION = "1.40.0"

@@ -16,6 +16,8 @@ BENCHES = ROOT / "benches"
 WORK = BENCHES / ".work"
 PROGRAMS = WORK / "rust" / "release"
 PEERS = WORK / "peers"
+# The command, where cargo puts it.
+ONEPORT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "oneport"
 
 LISTENING = re.compile(r"listening on (\S+)")
 

@@ -12,11 +12,10 @@ import time
 import generations
 import plot
 from parts import table
-from processes import PROGRAMS, ROOT, WORK, Child, Failed, Server, output
+from processes import ONEPORT, PROGRAMS, WORK, Child, Failed, Server, output
 from stats import duration, ratios, times
 
 LOAD = PROGRAMS / "load"
-ONEPORT = ROOT / "target" / "release" / "oneport"
 CONCURRENCY = 16
 GIB = 1 << 30
 
