@@ -38,7 +38,7 @@ def is_older(commit):
 def versions():
     """Programs of this machine, as far as they say."""
     found = [output(["rustc", "--version"]).split(" (")[0]]
-    go = output([PEERS, "versions"]).replace("google.golang.org/grpc ", "grpc-go ").replace("github.com/soheilhy/", "")
+    go = output([PEERS, "versions"]).replace("google.golang.org/grpc ", "grpc-go ").replace("github.com/soheilhy/", "").replace("go go", "go ")
     # Less what only those need that are compared with.
     found += [line.replace("golang.org/", "") for line in go.splitlines() if not line.startswith(("google.", "golang.org/x/sys"))]
     lock = (ROOT / "benches" / "Cargo.lock").read_text()

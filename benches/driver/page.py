@@ -40,7 +40,7 @@ def marks(record, usual):
 
 def circumstances(record):
     busy = f"load {record['load'][0]} before and {record['load'][1]} after, others used {record['others']:.0%} of the processors"
-    return f"{record['date']}, {record['commit']}, {record['seconds']} s, {busy}" + (f", {record['stolen']:.0%} was stolen" if record["stolen"] else "")
+    return f"{record['date']}, {record['commit']}, {record['seconds']} s, {busy}" + (f", {record['stolen']:.0%} was stolen" if record["stolen"] >= 0.005 else "")
 
 
 def section(name, record, report, usual, plots):
@@ -88,7 +88,7 @@ def text(parts, plots):
         """## How
 `benches/run` measures all of it, `benches/run --quick` in a tenth of the time and less exactly, without a page, `benches/run PART…` parts of it. Each part leaves its samples and circumstances in
 [benches/results](../benches/results), and the page is made of them. What it needs is in [benches/README.md](../benches/README.md).
-"Others" are processes that are not the benchmark's, and what the kernel did for nobody in particular.
+"Others" are processes that are not the benchmark's, what the kernel did for nobody in particular, and workers of proxies that nobody waited for.
 
 """
         + "".join(f"- {fact}\n" for fact in facts)
