@@ -203,7 +203,7 @@ class Generations(unittest.TestCase):
 
 class Clocks(unittest.TestCase):
     def test_what_a_program_uses_is_seen_in_less_than_a_tick(self):
-        child = processes.Child(["python3", "-c", "for line in iter(input, 'x'): sum(range(int(line))); print()"])
+        child = processes.Child(["python3", "-c", "import sys\nfor line in sys.stdin: print(sum(range(int(line))), flush=True)"])
         try:
             def work(number):
                 child.say(str(number))
