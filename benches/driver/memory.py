@@ -5,7 +5,7 @@ import time
 import plot
 from parts import table
 from processes import PEERS, PROGRAMS, Child, Server
-from stats import Spread, rounds_of
+from stats import Spread, colour, rounds_of
 
 HOLD = PROGRAMS / "hold"
 LOAD = PROGRAMS / "load"
@@ -78,13 +78,12 @@ def report(data, plots):
         added = Spread([b["bytes"] - d["bytes"] for b, d in zip(result["behind"], result["direct"], strict=True)])
         goal = GOALS[result["what"]]
         ours = result["mux"] == "oneport"
-        met = ("met" if added.median < goal else "**short**") if ours else "-"
+        met = added.at_most(goal) if ours else "-"
         answered = min(r["answered"] for r in result["behind"] + result["direct"])
         alive = f"{answered:,} of {result['count']:,}"
         what = "undecided, silent" if result["what"] == "silent" else "routed, idle"
         rows.append([result["runtime"], result["mux"], what, direct.text(size), behind.text(size), added.text(size), f"{goal:,} B: {met}" if ours else "-", alive])
-        colour = ("a" if added.median < goal else "b") if ours else "c"
-        chart.append((f"{result['runtime']}, {result['mux']}: {what}", added, colour))
+        chart.append((f"{result['runtime']}, {result['mux']}: {what}", added, colour(met)))
     plots["memory"] = plot.bars(
         "Memory that a multiplexer adds to a connection", "median, line: spread; blue: goal met, yellow: short of it, grey: cmux", chart, size
     )
@@ -93,6 +92,7 @@ def report(data, plots):
 {data[0]['count']:,} connections at once, bounds raised; what the server's resident memory has grown by, for each: user space, the kernel's sockets apart. "Direct" is the
 least that the runtime needs for a connection: a task that waits in a read and holds no buffer; for std a socket in a list, since a thread for each would hide the rest;
 for Go a goroutine. "Routed" connections have had a request and its answer. In the end each connection is sent a request, and its answer counted.
+Commands: `hold tokio|smol|std direct|oneport silent|routed`, `peers hold direct|cmux`, `load hold ADDR COUNT silent|routed`; each sample is of new processes, n = {len(data[0]["direct"])}.
 Goals: 1 KiB and 512 B above direct.
 
 ![memory added](benchmarks/memory.svg)

@@ -1,13 +1,4 @@
-"""What every part of the measurements has in common: its results as JSON in `.work/results`, so that one part can be measured again
-without the others, and the page is made of what is there."""
-
-import json
-import os
-import time
-
-from processes import WORK
-
-RESULTS = WORK / "results"
+"""What every part of the measurements has in common: how thoroughly it measures, what it could not, and tables."""
 
 
 class Setting:
@@ -21,29 +12,10 @@ class Setting:
         return quick if self.quick else thorough
 
     def miss(self, what, why):
-        """Says loudly that something is not measured."""
-        self.missing.append(f"{what}: {why}")
-        print(f"!!!! NOT MEASURED: {what}: {why}", flush=True)
-
-
-def store(name, setting, started, load, data, commit):
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    result = {
-        "data": data,
-        "commit": commit,
-        "missing": setting.missing,
-        "quick": setting.quick,
-        "seconds": round(time.time() - started),
-        "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
-        "load": [round(load, 2), round(os.getloadavg()[0], 2)],
-    }
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1))
-    return result
-
-
-def stored(name):
-    file = RESULTS / f"{name}.json"
-    return json.loads(file.read_text()) if file.exists() else None
+        """Says loudly that something is not measured, once."""
+        if (said := f"{what}: {why}") not in self.missing:
+            self.missing.append(said)
+            print(f"!!!! NOT MEASURED: {said}", flush=True)
 
 
 def table(head, rows):

@@ -16,7 +16,8 @@ BENCHES = ROOT / "benches"
 WORK = BENCHES / ".work"
 PROGRAMS = WORK / "rust" / "release"
 PEERS = WORK / "peers"
-TICK = os.sysconf("SC_CLK_TCK")
+# The command, where cargo puts it.
+ONEPORT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "oneport"
 
 LISTENING = re.compile(r"listening on (\S+)")
 
@@ -32,12 +33,18 @@ def raise_limits():
     return hard
 
 
+def unpinned():
+    """Why programs can not be given processors of their own here; `None` if they can."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return "there is only one"
+    return None if shutil.which("taskset") else "taskset is not installed"
+
+
 def on(cpu, argv):
-    """The program on one processor, if the machine has more than one to give out."""
-    cpus = sorted(os.sched_getaffinity(0))
-    if cpu is None or len(cpus) < 2 or not shutil.which("taskset"):
+    """The program on one processor, if that is possible: the driver and the page say where it is not."""
+    if cpu is None or unpinned():
         return argv
-    return ["taskset", "-c", str(cpus[cpu]), *argv]
+    return ["taskset", "-c", str(sorted(os.sched_getaffinity(0))[cpu]), *argv]
 
 
 class Child:
@@ -87,26 +94,30 @@ class Child:
                 pass
         return all_
 
-    def cpu_seconds(self):
-        """Processor time of it and its living children and of those that it has waited for."""
-        total = 0
-        for pid in self.family():
-            try:
-                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            total += sum(map(int, fields[11:15]))
-        return total / TICK
-
-    def cpu_clock(self):
-        """As `cpu_seconds`, of the one process and finer than the system's ticks: nanoseconds, of all its threads that ever were."""
+    def clocks(self):
+        """Nanoseconds of processor time, by process, of all its threads that ever were: finer than the system's ticks."""
         # What clock_getcpuclockid() gives for a process, which Python has no name for: the sum of user and system time.
-        return time.clock_gettime_ns(~self.process.pid << 3 | 2)
+        return {pid: time.clock_gettime_ns(~pid << 3 | 2) for pid in self.family()}
+
+    def using(self, work):
+        """What `work()` gives, and the seconds of processor time that it took this program."""
+        before = self.clocks()
+        result = work()
+        after = self.clocks()
+        if before.keys() - after.keys():
+            raise Failed(f"{self.argv[0]}: a process of it ended, and nobody knows what it had used")
+        return result, (sum(after.values()) - sum(before.values())) / 1e9
 
     def rss(self):
         """Bytes of memory that are resident, without what the kernel holds for its sockets."""
         text = pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
         return int(re.search(r"^Rss:\s+(\d+) kB", text, re.M)[1]) * 1024
+
+
+    def pss(self):
+        """Bytes of memory of all its processes: each page by the share that it has in it."""
+        texts = (pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.family())
+        return sum(int(re.search(r"^Pss:\s+(\d+) kB", text, re.M)[1]) for text in texts) * 1024
 
 
 class Server(Child):

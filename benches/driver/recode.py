@@ -3,7 +3,8 @@
 import statistics
 
 import plot
-from micro import MICRO, STORIES, stories
+import stories
+from micro import MICRO
 from parts import table
 from processes import PROGRAMS, Asker, output
 from stats import Spread, duration, rounds_of
@@ -13,7 +14,7 @@ CLIENTS = {"curl-h2c-prior": "curl", "envoy-upstream": "Envoy", "grpc-go-1.33": 
 
 
 def measure(setting):
-    files = [STORIES] if stories(setting) else []
+    files = [stories.FILE] if stories.prepare(setting) else []
     sizes = {}
     for line in output([PROGRAMS / "allocations", "sizes", *files]).splitlines():
         name, count, size = line.split()

@@ -3,11 +3,12 @@
 import shutil
 import statistics
 
+import generations
 import plot
 from after import counted
 from parts import table
 from processes import PEERS, PROGRAMS, Server, output
-from stats import ratios, rounds_of, times
+from stats import colour, ratios, times
 
 ROUTER = PROGRAMS / "router"
 # Way: (language, what is said of it, program).
@@ -34,33 +35,27 @@ COUNTED = {"unary": 1_000, "wide": 2_000}
 
 
 def load(server, connections, streams, milliseconds):
-    before = server.cpu_clock()
-    line = output([PROGRAMS / "mix", server.address, milliseconds, connections, streams, "apart"], cpu=1)
+    line, used = server.using(lambda: output([PROGRAMS / "mix", server.address, milliseconds, connections, streams, "apart"], cpu=1))
     done, failed, seconds, p50, p99 = map(float, line.split())
-    used = (server.cpu_clock() - before) / 1e9
     return {"rate": done / seconds, "cpu": used / max(done, 1), "failed": failed, "p50": p50, "p99": p99, "busy": used / seconds}
 
 
 def measure(setting):
-    results = {label: {way: [] for way in WAYS} for label in LOADS}
-    # New processes again and again, as with what comes after the verdict.
-    for _ in range(setting.rounds(5, 1)):
-        servers = {way: Server(argv, cpu=0) for way, (_, _, argv) in WAYS.items()}
-        for label, (connections, streams) in LOADS.items():
-            for server in servers.values():
-                load(server, connections, streams, 300)  # warm
-            found = rounds_of(
-                setting.rounds(3, 3), list(WAYS), lambda way: load(servers[way], connections, streams, setting.rounds(1500, 400))
-            )
-            for way, samples in found.items():
-                results[label][way] += samples
-        for server in servers.values():
-            server.end()
+    plan, milliseconds = generations.Generations(setting), setting.rounds(1500, 400)
+    results = {
+        label: plan.take(
+            lambda: {way: Server(argv, cpu=0) for way, (_, _, argv) in WAYS.items()},
+            lambda server: load(server, *asked, 300),
+            lambda server: load(server, *asked, milliseconds),
+        )
+        for label, asked in LOADS.items()
+    }
     if not shutil.which("valgrind"):
         setting.miss("instructions of sharing", "valgrind is not installed")
-        return {"loads": results, "instructions": {}}
+        return {"loads": results, "plan": plan.said(), "instructions": {}}
     servers = {way: argv for way, (language, _, argv) in WAYS.items() if language == "Rust" and way != "again"}
-    return {"loads": results, "instructions": {what: counted(servers, "h2c", what, count, setting.rounds(3, 1)) for what, count in COUNTED.items()}}
+    ran = {what: counted(servers, "h2c", what, count, setting.rounds(3, 1)) for what, count in COUNTED.items()}
+    return {"loads": results, "plan": plan.said(), "instructions": ran}
 
 
 def report(data, plots):
@@ -78,7 +73,7 @@ def report(data, plots):
                 rate = ratios([r["rate"] for r in taken[way]], [r["rate"] for r in taken[yardstick]])
                 goal = capacity.at_least(1) if way.startswith("oneport") else "-"
                 row += [capacity.text(times), goal, f"{middle('rate'):,.0f}/s", rate.text(times)]
-                chart.append((f"{label}: {language}, {way.removeprefix('go-')}", capacity, {"-": "c", "**short**": "b"}.get(goal, "a")))
+                chart.append((f"{label}: {language}, {way.removeprefix('go-')}", capacity, colour(goal)))
             row += [f"{middle('busy'):.0%}", f"{middle('p50') / 1e3:.2f} ms", f"{middle('p99') / 1e3:.2f} ms", f"{sum(r['failed'] for r in taken[way]):.0f}"]
             rows.append(row)
         chart.append(None)
@@ -101,10 +96,10 @@ Those of the program, not the kernel's, as [after the verdict](#after-the-verdic
 The health service of grpc-go or tonic and a handler for `GET /hello`, in one program, in the ways that there are: one server of HTTP/2 that hands calls on (`grpc.Server.ServeHTTP` in a handler of net/http,
 tonic's service merged into axum's router), a multiplexer in front of two servers (cmux 0.1.5, oneport routing by connection), and two ports. Half of the connections are for calls only, half for REST only,
 all of them HTTP/2 without TLS. TCP_NODELAY everywhere, keepalive as each language has it by default, the same in all its ways. The client is the same for all; it does not wait for SETTINGS, so cmux has its silent matcher, which works for it.
-Each program has one processor and the client the other; each response is decoded and checked. Commands: `router merged|connections|axum|ports`, `peers share handler|cmux|ports`, `mix ADDR MILLISECONDS CONNECTIONS STREAMS apart`.
+Each program has one processor and the client the other; each response is decoded and checked. Commands: `router merged|connections|axum|ports`, `peers share handler|cmux|ports`, `mix ADDR MILLISECONDS CONNECTIONS STREAMS apart`. {generations.text(data["plan"])}.
 
 Processor time for a request is the server's; its inverse, what a processor can serve, stands beside that of the one server of the same language ("what a processor serves", "÷").
-Goal: oneport at least as much as the merged router; "unclear" where the quartiles do not tell them apart. The merged router is served by axum, calls too, and tonic's own server costs
+Goal: oneport at least as much as the merged router. The merged router is served by axum, calls too, and tonic's own server costs
 something else: behind oneport there are both. "The same once more" is another process of the merged router: what a difference is worth here.
 
 ![what a processor serves](benchmarks/sharing.svg)

@@ -3,6 +3,8 @@ of the same round, milliseconds apart."""
 
 import statistics
 
+MET, SHORT, UNCLEAR, UNRESOLVED = "met", "**short**", "unclear", "not resolvable here"
+
 
 class Spread:
     """The middle of some numbers and the quarters around it."""
@@ -18,14 +20,25 @@ class Spread:
     def text(self, show):
         return f"{show(self.median)} ({show(self.low)}–{show(self.high)})"
 
-
-    def within(self, goal):
-        """How a goal for the most that it may be is reported. What neither quarter tells apart from the goal is not called a miss."""
-        return "met" if self.median <= goal else "**short**" if self.low > goal else "unclear"
+    def at_most(self, goal):
+        """How a goal for the most that it may be is reported, by the same measure in both directions: what is between the quarters is neither."""
+        return MET if self.high <= goal else SHORT if self.low > goal else UNCLEAR
 
     def at_least(self, goal):
-        """As `within`, for the least that it may be."""
-        return "met" if self.median >= goal else "**short**" if self.high < goal else "unclear"
+        """As `at_most`, for the least that it may be."""
+        return MET if self.low >= goal else SHORT if self.high < goal else UNCLEAR
+
+    def at_most_beside(self, goal, itself):
+        """As `at_most`, where `itself` is what the same comparison gives for a program and itself: where that goes as far from 1 as the goal does,
+        only what is worse than both is told from it."""
+        if max(abs(itself.low - 1), abs(itself.high - 1)) <= abs(goal - 1):
+            return self.at_most(goal)
+        return SHORT if self.low > max(goal, itself.high) else UNRESOLVED
+
+
+def colour(verdict):
+    """Of a bar: blue, yellow, grey."""
+    return {MET: "a", SHORT: "b"}.get(verdict, "c")
 
 
 def ratios(above, below):
@@ -39,9 +52,11 @@ def times(number):
 
 
 def duration(nanoseconds):
-    if nanoseconds >= 1e6:
-        return f"{nanoseconds / 1e6:.3g} ms"
-    return f"{nanoseconds / 1e3:.3g} µs" if nanoseconds >= 1e3 else f"{nanoseconds:.3g} ns"
+    """Three digits, whatever its sign."""
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if round(abs(nanoseconds) / size, 4) >= 1:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"
 
 
 def rounds_of(count, cases, take):

@@ -45,8 +45,10 @@ pub fn all(stories: Option<&Path>, wanted: &dyn Fn(&str) -> bool) -> Vec<Case> {
         let name = |what| format!("{what}/{}", flight.name);
         chosen.add(name("verdict"), || life(flight, Listener::usual(), Why::Matched(flight.route)));
         chosen.add(name("one-route"), || life(flight, Listener::with_one_route(&flight), Why::Otherwise));
-        chosen
-            .add(name("hundred-routes"), || life(flight, Listener::with_a_hundred_routes(), Why::Otherwise));
+        chosen.add(name("hundred-routes"), || {
+            life(flight, Listener::with_a_hundred_routes(&flight), Why::Otherwise)
+        });
+        chosen.add(name("mixed-routes"), || life(flight, Listener::with_mixed_routes(), Why::Otherwise));
     }
     for (kind, make) in KINDS {
         for size in SIZES {

@@ -35,6 +35,22 @@ impl Flight {
         }
     }
 
+    /// Route `n` of many, all of which could match such a client and none of which does.
+    pub fn another_near_miss(&self, n: usize) -> Matcher {
+        let host = format!("host-{n}.example");
+        match (self.speaks, n % 4) {
+            (Speaks::Ssh, _) => matchers::prefix(format!("SSH-1.{n}")),
+            (Speaks::Tls, 0 | 2) => matchers::sni(host),
+            (Speaks::Tls, _) => matchers::alpn(format!("protocol-{n}")),
+            (Speaks::Http2, 3) => matchers::grpc_service(format!("package.Service{n}")),
+            (Speaks::Http1 | Speaks::Http2, 2) => {
+                matchers::header("x-tenant", matchers::is(format!("tenant-{n}")))
+            }
+            (Speaks::Http1 | Speaks::Http2, 1) => matchers::path_prefix(format!("/service-{n}")),
+            (Speaks::Http1 | Speaks::Http2, _) => matchers::authority(host),
+        }
+    }
+
     /// Whether it speaks HTTP/2.
     pub fn is_http2(&self) -> bool {
         self.speaks == Speaks::Http2

@@ -32,8 +32,14 @@ impl Listener {
         Self::new(Routes::new().route(flight.near_miss(), 0).otherwise(1))
     }
 
-    /// A hundred routes of five kinds that do not take any flight.
-    pub fn with_a_hundred_routes() -> Self {
+    /// A hundred routes of the kinds that could match this flight, and do not take it.
+    pub fn with_a_hundred_routes(flight: &Flight) -> Self {
+        let routes = (0..100).fold(Routes::new(), |routes, n| routes.route(flight.another_near_miss(n), 0));
+        Self::new(routes.otherwise(1))
+    }
+
+    /// A hundred routes of five kinds that do not take any flight: each protocol has some of its own among them, and SSH none.
+    pub fn with_mixed_routes() -> Self {
         let mut routes = Routes::new();
         for n in 0..20 {
             routes = routes
