@@ -57,25 +57,37 @@ impl<'a> Alarm<'a> {
             if self.sleep.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.sleep.as_mut().reset(now + LOOK);
-            return self.sleep.as_mut().poll(cx);
+            return self.look_again(LOOK, cx);
         }
         let is_over = self.sleep.as_mut().poll(cx).is_ready();
-        if self.is_second {
-            return if is_over { Poll::Ready(()) } else { Poll::Pending };
-        }
         // The bell's clock is the system's. Where time is simulated the runtime's counts.
-        if !is_over && (now < self.at || !self.ring.has_rung()) {
+        if self.ring.has_rung() && (is_over || now >= self.at) {
+            return Poll::Ready(());
+        }
+        if !is_over {
             self.ring.set(self.at.into_std(), cx.waker());
             return Poll::Pending;
         }
-        // A bell that should have rung before says that the runtime was held up between its look and its clock.
-        if now.saturating_duration_since(self.at) < LATE && !self.ring.is_waiting() {
+        let is_in_time = now.saturating_duration_since(self.at) < LATE;
+        if self.is_second || (is_in_time && !self.ring.is_waiting()) {
             return Poll::Ready(());
         }
+        // A bell that should have rung before says that the runtime was held up between its look and its clock. It may be so again, for longer
+        // than a look takes: the bell is waited for, if it is heard at all.
         self.is_second = true;
-        self.sleep.as_mut().reset(now + LOOK);
-        self.sleep.as_mut().poll(cx)
+        self.ring.set(self.at.into_std(), cx.waker());
+        let look = if self.ring.is_waiting() { LATE } else { LOOK };
+        self.look_again(look, cx)
+    }
+
+    /// Sets the runtime's timer, which has not run out in the poll that sets it: between that one and the next the sockets are looked at.
+    fn look_again(&mut self, within: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.sleep.as_mut().reset(Instant::now() + within);
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
     }
 }
 
