@@ -8,6 +8,7 @@ mod pipes;
 mod pump;
 mod requests;
 mod resolve;
+mod side;
 mod signals;
 mod socket;
 
