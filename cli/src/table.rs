@@ -8,6 +8,7 @@ use oneport_core::{Config, Matcher};
 use crate::address::{Address, Backend};
 use crate::args::{Listening, Table};
 use crate::config;
+use crate::contradiction::contradiction;
 use crate::errors::Error;
 use crate::limits::Limits;
 use crate::overlap::covers;
@@ -188,6 +189,12 @@ impl Draft {
             ));
         }
         for (i, (later, place)) in self.routes.iter().enumerate() {
+            if let Some(why) = contradiction(&later.conditions) {
+                return Err(Error::usage(format!(
+                    "{place}: `{}` can never be reached: {why}",
+                    later.conditions
+                )));
+            }
             let earlier =
                 self.routes[..i].iter().find(|(earlier, _)| covers(&earlier.conditions, &later.conditions));
             if let Some((earlier, earlier_place)) = earlier {
