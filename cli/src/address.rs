@@ -79,29 +79,34 @@ impl Address {
         if self.port().is_none() || self.port() != listener.port() {
             return self == listener;
         }
-        let is_taken = |ip: IpAddr| match listener {
+        let is_taken = |ip: IpAddr| match listener.ip() {
             // `[::]` takes IPv4 as well.
-            Self::Ip(all) if all.ip().is_unspecified() => all.is_ipv6() || ip.is_ipv4(),
-            Self::Ip(one) => one.ip() == ip,
-            Self::Name { .. } => listener.of_this_machine().contains(&ip),
-            Self::Unix(_) => false,
+            Some(all) if all.is_unspecified() => all.is_ipv6() || ip.is_ipv4(),
+            Some(one) => one == ip,
+            None => listener.of_this_machine().contains(&ip),
         };
-        self == listener || self.of_this_machine().into_iter().any(is_taken)
+        let is_same = self == listener || self.ip().is_some_and(|ip| listener.ip() == Some(ip));
+        is_same || self.of_this_machine().into_iter().any(is_taken)
+    }
+
+    /// Its IP address: an IPv4 one as such, though it be written as one of IPv6 (RFC 4291 §2.5.5.2).
+    const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(address) => Some(address.ip().to_canonical()),
+            Self::Name { .. } | Self::Unix(_) => None,
+        }
     }
 
     /// The addresses of this machine that a connection to here goes to, as far as they are known: to all of them is to itself.
     fn of_this_machine(&self) -> Vec<IpAddr> {
         let (v4, v6) = (Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into());
-        match self {
-            Self::Ip(address) => match address.ip() {
-                ip if ip.is_loopback() => vec![ip],
-                ip if ip.is_unspecified() => vec![if ip.is_ipv4() { v4 } else { v6 }],
-                _ => Vec::new(),
-            },
-            Self::Name { host, .. } if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
+        match (self, self.ip()) {
+            (_, Some(ip)) if ip.is_loopback() => vec![ip],
+            (_, Some(ip)) if ip.is_unspecified() => vec![if ip.is_ipv4() { v4 } else { v6 }],
+            (Self::Name { host, .. }, _) if host.trim_end_matches('.').eq_ignore_ascii_case("localhost") => {
                 vec![v4, v6]
             }
-            Self::Name { .. } | Self::Unix(_) => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -250,6 +255,11 @@ mod tests {
             ("[::1]:1", "0.0.0.0:1", false),
             ("[::1]:1", "[::]:1", true),
             ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::]:1", "[::]:1", true),
+            ("[::]:1", "127.0.0.1:1", false),
+            ("[::ffff:127.0.0.1]:1", "0.0.0.0:1", true),
+            ("[::ffff:0.0.0.0]:1", "127.0.0.1:1", true),
+            ("10.0.0.7:1", "[::ffff:10.0.0.7]:1", true),
             ("localhost:1", "0.0.0.0:1", true),
             ("LocalHost.:1", "[::1]:1", true),
             ("localhost:1", "127.0.0.2:1", false),

@@ -10,6 +10,7 @@ mod address;
 mod args;
 mod check;
 mod config;
+mod contradiction;
 mod demo;
 #[cfg(test)]
 mod docs_tests;

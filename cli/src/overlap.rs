@@ -23,7 +23,8 @@ impl Condition {
 }
 
 impl Term {
-    fn implies(&self, other: &Self) -> bool {
+    /// Whether `other` matches wherever this matches.
+    pub(crate) fn implies(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Any) => true,
             (Self::Grpc | Self::GrpcService(_), Self::Http2) => true,

@@ -56,6 +56,9 @@ fn every_term_of_the_grammar() {
 fn what_reads_the_same_is_printed_in_one_way() {
     for (text, printed) in [
         ("host:A.Example.=a:1", "host:a.example=a:1"),
+        // As clients write them (RFC 5952).
+        ("host:[0:0::1]=a:1", "host:[::1]=a:1"),
+        ("host:[2001:DB8:0::A]=a:1", "host:[2001:db8::a]=a:1"),
         ("header:X-Tenant=Blue=a:1", "header:x-tenant=Blue=a:1"),
         ("path:/x//*=a:1", "path:/x/*=a:1"),
         (r"\x67rpc=a:1", "grpc=a:1"),

@@ -8,6 +8,7 @@ mod pipes;
 mod pump;
 mod requests;
 mod resolve;
+mod side;
 mod signals;
 mod socket;
 
@@ -25,7 +26,7 @@ use crate::address::Backend;
 use crate::errors::{print, Error};
 use crate::log::{Event, Level, Logger};
 use crate::outcome::Ended;
-use crate::table::{Listen, Plan};
+use crate::table::Plan;
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
 use pipes::Pipes;
@@ -66,7 +67,7 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
     let mut signals = StopSignals::new()?;
     let stopping = |signal| logger.log(&Event::new(Level::Info, "stopping").with("signal", signal));
     // A name may take its time, and whoever has the signals in hand has to hear them.
-    let bound = match signals.unless(open(&plan.listeners)).await {
+    let bound = match signals.unless(open(&plan)).await {
         Ok(bound) => bound?,
         Err(signal) => {
             stopping(signal);
@@ -121,13 +122,14 @@ async fn serve(plan: Plan, logger: Logger) -> Result<(), Error> {
 /// Opens all listening sockets.
 ///
 /// # Errors
-/// That of the first one that can not be opened.
-async fn open(listeners: &[Listen]) -> Result<Vec<Bound>, Error> {
-    let mut bound = Vec::new();
-    for listen in listeners {
+/// That of the first one that can not be opened, or a backend turns out to be one of them.
+async fn open(plan: &Plan) -> Result<Vec<Bound>, Error> {
+    let mut bound: Vec<Bound> = Vec::new();
+    for listen in &plan.listeners {
         let next = bind(listen, &bound).await?;
         bound.extend(next);
     }
+    plan.check_loops(bound.iter().map(|bound| &bound.address))?;
     Ok(bound)
 }
 

@@ -8,6 +8,7 @@ use oneport_core::{Config, Matcher};
 use crate::address::{Address, Backend};
 use crate::args::{Listening, Table};
 use crate::config;
+use crate::contradiction::contradiction;
 use crate::errors::Error;
 use crate::limits::Limits;
 use crate::overlap::covers;
@@ -158,14 +159,13 @@ impl Draft {
     pub(crate) fn plan(self, environment: &Environment) -> Result<Plan, Error> {
         self.check_reach()?;
         let listeners = self.listeners(environment)?;
-        self.check_loops(&listeners)?;
         let warnings = self.warnings(environment);
         let plan_route = |(route, _): (Route, String)| PlannedRoute {
             name: route.conditions.to_string(),
             matcher: route.conditions.matcher(),
             backend: route.backend,
         };
-        Ok(Plan {
+        let plan = Plan {
             listeners,
             routes: self.routes.into_iter().map(plan_route).collect(),
             otherwise: self.otherwise,
@@ -176,7 +176,9 @@ impl Draft {
             per_request: self.per_request,
             splice: self.splice,
             warnings,
-        })
+        };
+        plan.check_loops(plan.listeners.iter().map(|listen| &listen.address))?;
+        Ok(plan)
     }
 
     /// Every route must be one that some connection can take.
@@ -187,6 +189,12 @@ impl Draft {
             ));
         }
         for (i, (later, place)) in self.routes.iter().enumerate() {
+            if let Some(why) = contradiction(&later.conditions) {
+                return Err(Error::usage(format!(
+                    "{place}: `{}` can never be reached: {why}",
+                    later.conditions
+                )));
+            }
             let earlier =
                 self.routes[..i].iter().find(|(earlier, _)| covers(&earlier.conditions, &later.conditions));
             if let Some((earlier, earlier_place)) = earlier {
@@ -237,23 +245,6 @@ impl Draft {
             Some((name, _, why)) => Err(Error::usage(format!("`{name}` can never be reached: {why}"))),
             None => Ok(()),
         }
-    }
-
-    /// A backend that is where we listen would be a connection to ourselves, and so on.
-    fn check_loops(&self, listeners: &[Listen]) -> Result<(), Error> {
-        let others = [&self.otherwise, &self.on_timeout].into_iter().flatten();
-        let others = others.chain(self.server_first.as_ref().map(|(backend, _)| backend));
-        let backends = self.routes.iter().map(|(route, _)| &route.backend).chain(others);
-        for backend in backends {
-            let Backend::Server(address) = backend else { continue };
-            // No backend has port 0, which is another port each time.
-            if listeners.iter().any(|listen| address.leads_to(&listen.address)) {
-                return Err(Error::usage(format!(
-                    "the backend `{address}` is where oneport itself listens: every connection would come back to it"
-                )));
-            }
-        }
-        Ok(())
     }
 
     fn listeners(&self, environment: &Environment) -> Result<Vec<Listen>, Error> {
@@ -341,6 +332,29 @@ impl Draft {
 }
 
 impl Plan {
+    /// A backend that is where we listen would be a connection to ourselves, and so on until there are no files left. To be asked
+    /// again when all sockets are open: then the ports are known that the system chose, and the addresses that names stood for.
+    ///
+    /// # Errors
+    /// Names the backend.
+    pub(crate) fn check_loops<'a>(
+        &self,
+        listening: impl Iterator<Item = &'a Address> + Clone,
+    ) -> Result<(), Error> {
+        let others = [&self.otherwise, &self.on_timeout].into_iter().flatten();
+        let others = others.chain(self.server_first.as_ref().map(|(backend, _)| backend));
+        for backend in self.routes.iter().map(|route| &route.backend).chain(others) {
+            let Backend::Server(address) = backend else { continue };
+            // No backend has port 0, which is another port each time.
+            if listening.clone().any(|listener| address.leads_to(listener)) {
+                return Err(Error::usage(format!(
+                    "the backend `{address}` is where oneport itself listens: every connection would come back to it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// For a command that listens: there must be an address.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ fn routes_that_can_not_be_reached() {
         "--route number 3: `ssh` can never be reached: `any` (--route number 2) stands before it and takes everything"
     );
     assert!(error(draft(&["http2=a:1", "grpc=b:1"])).contains("takes all of it"));
+    assert_eq!(
+        error(draft(&["grpc=a:1", "tls,host:a.example=b:1"])),
+        "--route number 2: `tls,host:a.example` can never be reached: nothing is both `tls` and `host:a.example`; the name in a \
+         ClientHello is `sni:a.example`"
+    );
     assert!(error(draft(&["grpc=a:1", "grpc=b:1"])).contains("is the same"));
     let backend = || Backend::parse("a:1").ok();
     let behind_any = Draft { otherwise: backend(), ..draft(&["grpc=a:1", "any=b:1"]) };

@@ -1,6 +1,7 @@
 //! One question of a route, as the command line writes it: `grpc`, `host:a.example`, `header:x-tenant=blue`, `!tls`.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use oneport_core::{matchers, Matcher};
 
@@ -298,14 +299,10 @@ fn host(value: &[Symbol], word: &str) -> Result<String, Fault> {
         Some(base) => (base, true),
         None => (name.as_str(), false),
     };
-    let is_literal = !is_wildcard
-        && word == "host"
-        && base
-            .strip_prefix('[')
-            .and_then(|base| base.strip_suffix(']'))
-            .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-    if is_literal {
-        return Ok(name);
+    let literal = base.strip_prefix('[').and_then(|base| base.strip_suffix(']'));
+    if let Some(Ok(ip)) = literal.filter(|_| !is_wildcard && word == "host").map(str::parse::<Ipv6Addr>) {
+        // In the one form that clients write (RFC 5952 §4): what they say is compared as text.
+        return Ok(format!("[{ip}]"));
     }
     let fault = |message: String| Err(Fault::new(at.clone(), message));
     if let Some((host, port)) = base.rsplit_once(':') {

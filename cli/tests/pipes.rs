@@ -22,6 +22,10 @@ fn ends_of_pipes(serve: &Serve) -> usize {
     serve.files().iter().filter(|file| file.starts_with("pipe:")).count()
 }
 
+fn sockets(serve: &Serve) -> usize {
+    serve.files().iter().filter(|file| file.starts_with("socket:")).count()
+}
+
 /// Waits until it is so.
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
@@ -81,6 +85,28 @@ fn a_pipe_is_held_only_while_something_is_in_it() {
     // All of these connections are still there, and work.
     for ends in &pairs {
         download(ends, 2, 1);
+    }
+}
+
+/// Whoever resets while the other side takes nothing leaves nothing behind, but an empty pipe that another may use.
+#[test]
+fn a_reset_behind_a_side_that_takes_nothing_frees_all() {
+    let (serve, listener) = serve(&[]);
+    let before = (sockets(&serve), ends_of_pipes(&serve));
+    for is_upload in [true, false] {
+        let (client, backend) = connect(&serve, &listener);
+        let (mut talker, listening) = if is_upload { (client, backend) } else { (backend, client) };
+        talker.set_write_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+        while talker.write_all(&[7; 100_000]).is_ok() {}
+        socket2::SockRef::from(&talker).set_linger(Some(Duration::ZERO)).expect("an option");
+        drop(talker);
+        let reset = Instant::now();
+        assert_eq!(serve.closed().0, "cut", "upload: {is_upload}");
+        assert!(reset.elapsed() < Duration::from_secs(5), "{:?}", reset.elapsed());
+        wait_until("it has closed all", || {
+            sockets(&serve) <= before.0 && ends_of_pipes(&serve) <= before.1 + 2
+        });
+        drop(listening);
     }
 }
 

@@ -5,12 +5,13 @@ mod serving;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use serving::Serve;
+use serving::{Serve, PATIENCE};
 
 /// A backend that never accepts, and whose kernel answers no further client: its queue is full.
 struct Hung {
@@ -82,6 +83,27 @@ fn the_end_of_the_drain_cuts_and_counts_who_still_waits_for_a_backend() {
     assert!(serve.wait().success());
 }
 
+/// What a name stands for is known when it is listened on: one that looks like no address of this machine, and is one.
+#[test]
+fn a_way_back_that_shows_when_the_sockets_are_open_is_refused() {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let (listen, route) = (format!("0x7f.1:{port}"), format!("any=127.0.0.1:{port}"));
+    let options = ["--listen", &listen, "--route", &route];
+    let oneport = || Command::new(env!("CARGO_BIN_EXE_oneport"));
+    assert!(oneport().arg("check").args(options).output().expect("it runs").status.success());
+    let child = oneport().arg("serve").args(options).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let (mut child, until) = (child.expect("it runs"), Instant::now() + PATIENCE);
+    while child.try_wait().expect("a child").is_none() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = child.kill();
+    let output = child.wait_with_output().expect("what it said");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("is where oneport itself listens"), "{message}");
+}
+
 #[test]
 fn a_second_signal_cuts_at_once() {
     let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -102,7 +124,6 @@ fn a_second_signal_cuts_at_once() {
 #[cfg(target_os = "linux")]
 mod full {
     use super::*;
-    use crate::serving::PATIENCE;
     use std::path::PathBuf;
 
     /// Its path goes with it.

@@ -101,6 +101,10 @@ fn mistakes_in_arguments() {
             &["`127.0.0.1:9` is where oneport itself listens"],
         ),
         (
+            &["check", "--route", "grpc,http1=a:1"],
+            &["`grpc,http1` can never be reached: nothing is both `grpc` and `http1`"],
+        ),
+        (
             &["check", "--listen", "0.0.0.0:9", "--route", "any=localhost:9"],
             &["`localhost:9` is where oneport itself listens"],
         ),

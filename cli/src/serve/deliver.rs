@@ -1,7 +1,6 @@
 //! Takes the connections of one route to its backend. Whatever becomes of a connection, the drain waits for it, and the end of the
 //! drain cuts it.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,7 +151,7 @@ async fn carry(arrival: Arrival<Socket>, mut backend: Socket, mut carrier: Carri
     let mut pump = Pump::default();
     let pipes = carrier.pipes.clone();
     let end = tokio::select! {
-        end = poll_fn(|cx| pump.poll(cx, &mut client, &mut backend, &pipes)) => end,
+        end = pump.run(&mut client, &mut backend, &pipes) => end,
         () = carrier.cut() => PumpEnd::Cut,
     };
     if end == PumpEnd::Cut {

@@ -4,25 +4,23 @@
 //! said before it closed still arrives, and its reading side tells whether that was the end or a cut. Meanwhile what comes for
 //! the closed side is read and forgotten, so that nobody waits for room that will never be.
 //!
-//! A side that breaks while the other one takes nothing is asked for it now and then ([`BREAK_CHECK`]): nobody reads it meanwhile, so
-//! nobody would hear of it.
+//! A side that breaks while the other one takes nothing would not be heard of, since nobody reads it meanwhile. So whoever waits for
+//! room waits as well for the error of the side that what is to be written came from ([`Flow::reader_breaks`]).
 //!
 //! Bulk goes through a pipe inside the kernel ([`Pipes`]) while nothing is owed to either side; everything else is copied, and so is
 //! bulk when the pipe is refused.
 
-use std::future::Future as _;
+use std::future::{pending, poll_fn, Future as _};
 use std::io;
-use std::mem::{take, MaybeUninit};
+use std::mem::{replace, take, MaybeUninit};
 use std::pin::{pin, Pin};
 use std::task::{ready, Context, Poll};
-use std::time::Duration;
 
-use oneport::tokio::Connection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::yield_now;
-use tokio::time::{sleep, Sleep};
 
 use super::pipes::{Pipe, Pipes, Unmoved};
+use super::side::Side;
 use super::socket::Socket;
 
 /// Bytes read at a time. On the stack: an idle connection holds no buffer. A direction that fills it whole is bulk.
@@ -38,10 +36,6 @@ const WORTH: usize = 32 * 1024;
 /// direction have 16 MiB, and leave nothing to the second.
 const STEPS: usize = 8;
 
-/// How often a reader is asked whether it broke while its writer takes nothing. A wait for just its errors would have to be set up anew
-/// for each time that a writer is full, thousands of times a second in bulk, and does not exist on every system.
-const BREAK_CHECK: Duration = Duration::from_secs(1);
-
 /// How a pair of connections ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum PumpEnd {
@@ -49,24 +43,6 @@ pub(super) enum PumpEnd {
     Done,
     /// One side was reset or broke: the other one is to be reset.
     Cut,
-}
-
-/// One side.
-pub(super) trait Side: AsyncRead + AsyncWrite + Unpin {
-    /// The socket itself, once its bytes go out and come in as they are.
-    fn bare(&self) -> Option<&Socket>;
-}
-
-impl Side for Socket {
-    fn bare(&self) -> Option<&Socket> {
-        Some(self)
-    }
-}
-
-impl Side for Connection<Socket> {
-    fn bare(&self) -> Option<&Socket> {
-        self.owes().ok().and_then(|()| self.inner())
-    }
 }
 
 /// What a direction has carried.
@@ -97,8 +73,8 @@ struct Flow {
     /// The writer is no more: reset, or its host is gone. The system says so once, here to a write: to later reads of the same
     /// socket it looks like an end.
     writer_broke: bool,
-    /// Runs while the writer takes nothing.
-    break_check: Option<Pin<Box<Sleep>>>,
+    /// Waits for its writer: nobody reads its reader.
+    is_stuck: bool,
     carried: Carried,
 }
 
@@ -159,9 +135,50 @@ impl From<io::Error> for Stuck {
 }
 
 impl Pump {
+    /// Carries bytes both ways until both directions have ended, or one side has broken; then both are to be closed. Cancel-safe.
+    pub(super) async fn run<A: Side, B: Side>(
+        &mut self,
+        client: &mut A,
+        backend: &mut B,
+        pipes: &Pipes,
+    ) -> PumpEnd {
+        loop {
+            let moved = poll_fn(|cx| match self.poll(cx, client, backend, pipes) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if self.forth.is_stuck || self.back.is_stuck => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            });
+            if let Some(end) = moved.await {
+                return end;
+            }
+            // In a box, so that those who wait for no room have none for this.
+            if Box::pin(self.broken_or_woken(client, backend)).await {
+                return PumpEnd::Cut;
+            }
+        }
+    }
+
+    /// Waits until a side breaks that is not read (`true`), or this task is woken: by what [`Self::poll`] waits for, which must
+    /// have been asked right before.
+    async fn broken_or_woken<A: Side, B: Side>(&self, client: &A, backend: &B) -> bool {
+        let mut client_breaks = pin!(self.forth.reader_breaks(client));
+        let mut backend_breaks = pin!(self.back.reader_breaks(backend));
+        let mut is_asked = false;
+        poll_fn(|cx| {
+            if client_breaks.as_mut().poll(cx).is_ready() || backend_breaks.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            match replace(&mut is_asked, true) {
+                true => Poll::Ready(false),
+                false => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// Carries bytes both ways as far as that goes now. Ready when both directions have ended, or one side has broken; then both
     /// are to be closed.
-    pub(super) fn poll<A: Side, B: Side>(
+    fn poll<A: Side, B: Side>(
         &mut self,
         cx: &mut Context<'_>,
         client: &mut A,
@@ -182,6 +199,10 @@ impl Pump {
         match (to_backend, to_client) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(PumpEnd::Cut),
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(PumpEnd::Done),
+            // A reader that would be found broken if it were read.
+            _ if forth.is_stuck && back.writer_broke || back.is_stuck && forth.writer_broke => {
+                Poll::Ready(PumpEnd::Cut)
+            }
             _ => Poll::Pending,
         }
     }
@@ -212,6 +233,7 @@ impl Flow {
         opposite: Opposite,
     ) -> Poll<io::Result<()>> {
         let mut steps = 0..STEPS;
+        self.is_stuck = false;
         loop {
             match self.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
@@ -219,15 +241,17 @@ impl Flow {
                 Phase::Open | Phase::Ending => {}
             }
             let Poll::Ready(written) = self.poll_write_pending(cx, writer) else {
-                return self.poll_break(cx, reader);
+                return self.wait_for_writer();
             };
             match written {
                 Ok(()) if self.phase == Phase::Ending => {
                     // When both have ended, the close that follows says it, if nothing else is to be said before.
                     if !opposite.has_ended || writer.bare().is_none() {
-                        if let Err(error) = ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
+                        match Pin::new(&mut *writer).poll_shutdown(cx) {
+                            Poll::Pending => return self.wait_for_writer(),
                             // Of what it still had to write.
-                            self.writer_broke = is_break(&error);
+                            Poll::Ready(Err(error)) => self.writer_broke = is_break(&error),
+                            Poll::Ready(Ok(())) => {}
                         }
                     }
                     self.phase = Phase::Ended;
@@ -284,22 +308,29 @@ impl Flow {
             }
             if !rest.is_empty() {
                 self.pending = Pending::Copied { bytes: rest.to_vec(), written: 0 };
-                return self.poll_break(cx, reader);
+                return self.wait_for_writer();
             }
         }
     }
 
-    /// Waits for the writer, with an eye on the reader: an error when it broke. What it has sent ahead of a reset is lost then, as it
-    /// would be without anybody between.
-    fn poll_break<R: Side>(&mut self, cx: &mut Context<'_>, reader: &R) -> Poll<io::Result<()>> {
-        let check = self.break_check.get_or_insert_with(|| Box::pin(sleep(BREAK_CHECK)));
-        while check.as_mut().poll(cx).is_ready() {
-            if let Some(error) = reader.bare().and_then(Socket::take_error) {
-                return Poll::Ready(Err(error));
-            }
-            check.set(sleep(BREAK_CHECK));
-        }
+    fn wait_for_writer(&mut self) -> Poll<io::Result<()>> {
+        self.is_stuck = true;
         Poll::Pending
+    }
+
+    /// Ready when the reader has broken while the writer takes nothing. What it has sent ahead of a reset is lost then, as it would
+    /// be without anybody between.
+    ///
+    /// Never ready for one that had ended before, in good order, and resets what still comes for it (a broken pipe): all that it
+    /// had to say is still to arrive.
+    async fn reader_breaks<R: Side>(&self, reader: &R) {
+        if let Some(socket) = reader.socket().filter(|_| self.is_stuck) {
+            // Without an error: a write was told of it, and so is the pump.
+            if socket.broken().await.is_some_and(|error| is_break(&error)) {
+                return;
+            }
+        }
+        pending::<()>().await;
     }
 
     /// Fills a pipe with what the reader has. `Ready(false)`: a plain read is to tell what there is, if anything.

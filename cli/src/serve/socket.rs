@@ -60,11 +60,12 @@ impl Socket {
         }
     }
 
-    /// What has broken it, if anything has: a reset that no read and no write has run into yet, as one would. Said once.
-    pub(super) fn take_error(&self) -> Option<io::Error> {
+    /// Ready when it has broken, though nobody reads or writes it: by what, unless a read or a write was told of it. That its peer has
+    /// closed is no break. Ready at once from then on, while the error is said once. Cancel-safe.
+    pub(super) async fn broken(&self) -> Option<io::Error> {
         let error = match self {
-            Self::Tcp(stream) => stream.take_error(),
-            Self::Unix(stream) => stream.take_error(),
+            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
+            Self::Unix(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
         };
         error.unwrap_or_else(Some)
     }
