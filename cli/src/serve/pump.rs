@@ -161,8 +161,8 @@ impl Pump {
     /// Waits until a side breaks that is not read (`true`), or this task is woken: by what [`Self::poll`] waits for, which must
     /// have been asked right before.
     async fn broken_or_woken<A: Side, B: Side>(&self, client: &A, backend: &B) -> bool {
-        let mut client_breaks = pin!(self.forth.reader_breaks(client));
-        let mut backend_breaks = pin!(self.back.reader_breaks(backend));
+        let mut client_breaks = pin!(self.forth.reader_breaks(client, self.back.opposite()));
+        let mut backend_breaks = pin!(self.back.reader_breaks(backend, self.forth.opposite()));
         let mut is_asked = false;
         poll_fn(|cx| {
             if client_breaks.as_mut().poll(cx).is_ready() || backend_breaks.as_mut().poll(cx).is_ready() {
@@ -321,10 +321,11 @@ impl Flow {
     /// Ready when the reader has broken while the writer takes nothing. What it has sent ahead of a reset is lost then, as it would
     /// be without anybody between.
     ///
-    /// Never ready for one that had ended before, in good order, and resets what still comes for it (a broken pipe): all that it
-    /// had to say is still to arrive.
-    async fn reader_breaks<R: Side>(&self, reader: &R) {
-        if let Some(socket) = reader.socket().filter(|_| self.is_stuck) {
+    /// Never ready for one that may have ended before, in good order, and resets what still comes for it: all that it had to say is
+    /// still to arrive. The system calls that a broken pipe as long as our own end was not said to it, and a reset afterwards, so
+    /// of one that was told of our end nothing can be known but by reading it.
+    async fn reader_breaks<R: Side>(&self, reader: &R, opposite: Opposite) {
+        if let Some(socket) = reader.socket().filter(|_| self.is_stuck && !opposite.has_ended) {
             // Without an error: a write was told of it, and so is the pump.
             if socket.broken().await.is_some_and(|error| is_break(&error)) {
                 return;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 use tokio::io::{duplex, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 async fn pair() -> (TcpStream, TcpStream) {
@@ -217,6 +217,51 @@ impl AsyncWrite for Vanished {
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tell(Call::Shutdown, ())
     }
+}
+
+/// A client that was told of the backend's end may answer what came late with a reset, and have said all in good order before: the
+/// system does not tell the two apart.
+#[tokio::test]
+async fn a_reset_of_who_was_told_of_the_end_waits_for_what_it_has_sent() {
+    let (mut client, mut backend, mut pump) = pumped().await;
+    stuff(&mut client).await;
+    backend.shutdown().await.expect("half closed");
+    let mut end = [0];
+    assert_eq!(
+        timeout(Duration::from_secs(5), client.read(&mut end)).await.expect("told").expect("an end"),
+        0
+    );
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).expect("an option");
+    drop(client);
+    assert!(timeout(Duration::from_millis(500), &mut pump).await.is_err(), "cut over what was to arrive");
+    let mut taken = Vec::new();
+    let _ = backend.read_to_end(&mut taken).await;
+    assert!(!taken.is_empty());
+    let _ = timeout(Duration::from_secs(5), pump).await.expect("an end").expect("no panic");
+}
+
+/// That is no reset to a Unix socket: all that was sent before is still there.
+#[tokio::test]
+async fn a_unix_client_that_closes_with_something_unread_is_heard_whole() {
+    let (mut client, accepted) = UnixStream::pair().expect("a pair");
+    let (connected, mut backend) = pair().await;
+    let (mut accepted, mut connected) = (Socket::Unix(accepted), Socket::Tcp(connected));
+    let pump = tokio::spawn(async move {
+        let (mut pump, pipes) = (Pump::default(), Pipes::new());
+        pump.run(&mut accepted, &mut connected, &pipes).await
+    });
+    backend.write_all(b"unread").await.expect("written");
+    client.readable().await.expect("something to read");
+    let (chunk, mut sent) = (vec![7; 64 * 1024], 0);
+    while let Ok(Ok(n)) = timeout(Duration::from_millis(200), client.write(&chunk)).await {
+        sent += n;
+    }
+    drop(client);
+    yield_now().await;
+    let mut taken = Vec::new();
+    let _ = timeout(Duration::from_secs(10), backend.read_to_end(&mut taken)).await.expect("an end");
+    assert_eq!(taken.len(), sent);
+    let _ = pump.await.expect("no panic");
 }
 
 /// Half an answer must not look whole when the backend's host vanishes, even if it is a write to it that is told.

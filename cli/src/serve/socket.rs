@@ -1,5 +1,6 @@
 //! A TCP or a Unix socket: clients and backends may come by either.
 
+use std::future::pending;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -62,12 +63,17 @@ impl Socket {
 
     /// Ready when it has broken, though nobody reads or writes it: by what, unless a read or a write was told of it. That its peer has
     /// closed is no break. Ready at once from then on, while the error is said once. Cancel-safe.
+    ///
+    /// Never ready on a Unix socket: there a reset says only that the peer has closed with something unread, and what it had sent is
+    /// still to be read.
     pub(super) async fn broken(&self) -> Option<io::Error> {
-        let error = match self {
-            Self::Tcp(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
-            Self::Unix(stream) => stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error()),
-        };
-        error.unwrap_or_else(Some)
+        match self {
+            Self::Tcp(stream) => {
+                let error = stream.ready(Interest::ERROR).await.and_then(|_| stream.take_error());
+                error.unwrap_or_else(Some)
+            }
+            Self::Unix(_) => pending().await,
+        }
     }
 
     /// Makes the close that follows a reset (RST): what was cut must not look whole. Unix sockets know no reset.
