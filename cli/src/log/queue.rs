@@ -119,17 +119,17 @@ impl Logger {
     /// Puts a message into the queue as soon as there is room for it, if that is before `until`; without a time, if it is now.
     fn send(&self, mut message: Message, until: Option<Instant>) -> bool {
         while let Err(back) = self.offer(message) {
-            if until.is_none_or(|until| Instant::now() >= until) {
+            let Some(back) = back.filter(|_| until.is_some_and(|until| Instant::now() < until)) else {
                 return false;
-            }
+            };
             thread::sleep(RETRY);
             message = back;
         }
         true
     }
 
-    /// Puts a message into the queue, or gives it back if there is no room for it.
-    fn offer(&self, message: Message) -> Result<(), Message> {
+    /// Puts a message into the queue, or gives it back if there is no room for it now; not if there never will be, since nobody writes.
+    fn offer(&self, message: Message) -> Result<(), Option<Message>> {
         let (held, bytes) = (&self.counts.held, message.bytes());
         let has_room = held.fetch_add(bytes, Ordering::Relaxed) + bytes <= QUEUE_BYTES;
         let offered = match has_room {
@@ -139,7 +139,8 @@ impl Logger {
         offered.map_err(|error| {
             held.fetch_sub(bytes, Ordering::Relaxed);
             match error {
-                TrySendError::Disconnected(message) | TrySendError::Full(message) => message,
+                TrySendError::Disconnected(_) => None,
+                TrySendError::Full(message) => Some(message),
             }
         })
     }

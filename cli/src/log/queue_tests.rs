@@ -157,3 +157,16 @@ fn a_closed_output_is_no_error() {
     logger.flush();
     assert!(before.elapsed() < FLUSH, "the thread still runs and answers");
 }
+
+/// The system may have had no thread for it: then nothing is waited for.
+#[test]
+fn where_nobody_writes_the_end_is_not_held_up() {
+    let (queue, _) = sync_channel(QUEUE);
+    let logger = Logger { level: Level::Info, format: Format::Text, queue, counts: Arc::default() };
+    for message in [Message::Line("a line".to_owned()), Message::Flush(sync_channel(1).0)] {
+        let until = Instant::now() + Duration::from_secs(10);
+        assert!(!logger.send(message, Some(until)));
+        assert!(Instant::now() < until, "it was tried for as long");
+        assert_eq!(logger.counts.held.load(Ordering::Relaxed), 0);
+    }
+}
