@@ -83,7 +83,8 @@ impl Address {
             // `[::]` takes IPv4 as well.
             Some(all) if all.is_unspecified() => all.is_ipv6() || ip.is_ipv4(),
             Some(one) => one == ip,
-            None => listener.of_this_machine().contains(&ip),
+            // One of its addresses: which one is known when it is bound.
+            None => false,
         };
         let is_same = self == listener || self.ip().is_some_and(|ip| listener.ip() == Some(ip));
         is_same || self.of_this_machine().into_iter().any(is_taken)
@@ -263,7 +264,8 @@ mod tests {
             ("localhost:1", "0.0.0.0:1", true),
             ("LocalHost.:1", "[::1]:1", true),
             ("localhost:1", "127.0.0.2:1", false),
-            ("127.0.0.1:1", "localhost:1", true),
+            ("127.0.0.1:1", "localhost:1", false),
+            ("localhost:1", "localhost:1", true),
             ("10.0.0.7:1", "0.0.0.0:1", false),
             ("a.example:1", "0.0.0.0:1", false),
             ("a.example:1", "a.example:1", true),
