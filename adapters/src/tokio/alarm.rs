@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// That a socket has bytes a task learns from the runtime, which asks the system between two looks at its clock; and who is woken by the
 /// [`Bell`] is woken behind such a look, too. If the process was stopped meanwhile (SIGSTOP, a container that was frozen), the system answers
 /// with an error (`EINTR`) instead: all timers run out, and nobody has heard of the bytes that have been waiting. So a timer that is late rings
-/// twice: before the second ring the runtime has asked again.
+/// twice: before the second ring the runtime has asked again. Where the bell is heard, it alone says that, and the timers only bound the wait for it.
 #[derive(Debug)]
 pub(super) struct Alarm<'a> {
     sleep: Pin<&'a mut Sleep>,
