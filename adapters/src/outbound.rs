@@ -66,12 +66,13 @@ impl Outbound {
         &mut self,
         half: Half,
         cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<R>,
-    ) -> Poll<R> {
+        poll: impl FnOnce(&mut Self, &mut Context<'_>) -> Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
         let Some(pair) = self.0.as_ref().map(|ledgered| ledgered.pair.clone()) else { return poll(self, cx) };
         let answer = poll(self, &mut Context::from_waker(pair.waker(half, cx)));
-        // With something left over it is woken although its answer is there: it may be the one task that can push it on.
-        if answer.is_ready() && !self.has_pending() {
+        // With something left over it is woken although its answer is there: it may be the one task that can push it on. With an
+        // error nothing goes on, and a stream that has said it wakes nobody for it: the other half is to hear of it now.
+        if matches!(answer, Poll::Ready(Err(_))) || answer.is_ready() && !self.has_pending() {
             pair.got_on(half);
         }
         answer
@@ -284,13 +285,37 @@ mod tests {
         assert_eq!(woken(), [true, true]);
 
         // The reader pushes all of it: that is what the writer waited for, and nothing wakes it again.
-        let answer = outbound.poll_as(Half::Writer, &mut writer, |_, _| Poll::<()>::Pending);
+        let answer = outbound.poll_as(Half::Writer, &mut writer, |_, _| Poll::<io::Result<()>>::Pending);
         assert!(answer.is_pending());
         let answer = outbound.poll_as(Half::Reader, &mut reader, |outbound, _| {
             outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len())))
         });
         assert!(answer.is_ready());
         assert_eq!(woken(), [true, false]);
+    }
+
+    /// An error that the reader meets is not the reader's to tell: the writer is woken, and meets it too.
+    #[test]
+    fn a_reader_that_meets_an_error_wakes_the_writer() {
+        let flags: [Arc<Flag>; 2] = Default::default();
+        let wakers = flags.clone().map(Waker::from);
+        let [mut writer, mut reader] = wakers.each_ref().map(Context::from_waker);
+        let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+
+        let answer = outbound.poll_as(Half::Writer, &mut writer, |outbound, _| {
+            outbound.poll_write(&frames().0, |_| Poll::Pending)
+        });
+        assert!(matches!(answer, Poll::Ready(Ok(1..))));
+        let answer =
+            outbound.poll_as(Half::Writer, &mut writer, |outbound, _| outbound.poll_flush(|_| Poll::Pending));
+        assert!(answer.is_pending());
+        let answer = outbound.poll_as(Half::Reader, &mut reader, |outbound, _| {
+            outbound.poll_flush(|_| Poll::Ready(Err(broken())))
+        });
+        assert!(matches!(answer, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe));
+        assert!(outbound.has_pending());
+        assert_eq!(flags.each_ref().map(|flag| flag.was_woken()), [true, false]);
     }
 
     /// A socket may cut the head of a frame. The rest of it is accepted, and goes at once if it can: the server may not flush. If it
