@@ -156,7 +156,8 @@ def load(target, path, options):
 def held(target, count):
     """What the proxy's memory grows by for a client's connection that asks now and then, that to the backend with it."""
     before = target.pss()
-    client = Child([which("h2load"), f"-c{count}", "-m1", "-D6", "--rps=1", f"http://{target.address}/small"], cpu=1)
+    # By number and not by duration: what is open when its time is over would count as failed.
+    client = Child([which("h2load"), f"-c{count}", "-m1", f"-n{6 * count}", "--rps=1", f"http://{target.address}/small"], cpu=1)
     time.sleep(4)
     grown = target.pss() - before
     done, failed, errored = map(int, RESULT.search(client.process.stdout.read()).groups())
