@@ -81,10 +81,10 @@ def envoy(setting):
 
 def envoy_config(port, backend):
     """As Envoy's own advice on benchmarks has it: no request ids, no statistics of each request, no circuit breakers, no access log; and, as oneport, no fields of
-    its own."""
+    its own. It is told how many streams nghttpd takes: on a new connection it would open more before it has heard that, and answer those that are refused with 503."""
     host, backend_port = backend.split(":")
     address = lambda where, number: {"socket_address": {"address": where, "port_value": int(number)}}
-    http2 = {"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {}}}
+    http2 = {"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions", "explicit_http_config": {"http2_protocol_options": {"max_concurrent_streams": 100}}}
     manager = {
         "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
@@ -163,7 +163,7 @@ def held(target, count):
     done, failed, errored = map(int, RESULT.search(client.process.stdout.read()).groups())
     client.end()
     if failed + errored or done < count:
-        raise Failed(f"{count} connections, of whose requests {done} succeeded, {failed} failed, {errored} had errors: that is no measurement of memory")
+        raise Failed(f"{target.address}: {count} connections, of whose requests {done} succeeded, {failed} failed, {errored} had errors: that is no measurement of memory")
     return {"before": before, "each": grown / count}
 
 
