@@ -67,6 +67,8 @@ pub(crate) struct Strict {
     max_streams: u32,
     /// The machine's MAX_CONCURRENT_STREAMS.
     pub(crate) allowed_streams: u32,
+    /// What it takes in one frame; a test that says so in SETTINGS sets it as well.
+    pub(crate) max_frame: usize,
     /// Whether windows are given back as they are used.
     pub(crate) auto_credit: bool,
     /// Whether the test sends frames behind the back of this peer, so that answers to them are no surprise.
@@ -79,6 +81,8 @@ pub(crate) struct Strict {
     /// Bytes of everything that the machine has written.
     pub(crate) received: usize,
     pub(crate) frames: usize,
+    /// Bytes of the longest payload among them.
+    pub(crate) largest_frame: usize,
 }
 
 const DEFAULT_WINDOW: u32 = 65_535;
@@ -113,6 +117,7 @@ impl Strict {
             send_window: i64::from(DEFAULT_WINDOW),
             max_streams: u32::MAX,
             allowed_streams: u32::MAX,
+            max_frame: 16_384,
             auto_credit: true,
             is_raw: false,
             goaways: Vec::new(),
@@ -122,6 +127,7 @@ impl Strict {
             priority_updates: Vec::new(),
             received: 0,
             frames: 0,
+            largest_frame: 0,
         }
     }
 
@@ -284,12 +290,13 @@ impl Strict {
         while let Some(head) = Head::peek(&self.input).filter(|head| self.input.len() >= head.frame_len()) {
             let frame: Vec<u8> = self.input.drain(..head.frame_len()).collect();
             self.frames += 1;
+            self.largest_frame = self.largest_frame.max(frame.len() - HEAD_LEN);
             self.take(&head, &frame[HEAD_LEN..]);
         }
     }
 
     fn take(&mut self, head: &Head, payload: &[u8]) {
-        assert!(payload.len() <= 16_384, "larger than the maximum frame size");
+        assert!(payload.len() <= self.max_frame, "larger than the maximum frame size");
         assert!(
             self.has_settings || head.kind == Kind::SETTINGS && !head.has(flag::ACK),
             "SETTINGS come first"

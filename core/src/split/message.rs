@@ -271,8 +271,21 @@ mod tests {
             ":method=CONNECT",
             ":method=CONNECT\n:protocol=websocket\n:scheme=http\n:path=/\n:authority=a\n",
             ":method=GET\n:protocol=websocket\n:scheme=http\n:path=/\n:authority=a\n",
+            // Control characters in values that other fields may have them in (RFC 9110 §5.5).
+            ":method=GET\n:scheme=http\n:path=/a\x7f",
+            ":method=GET\n:scheme=http\n:path=/\x01",
+            ":method=GET\n:scheme=http\n:path=/\n:authority=a\x7f",
+            ":method=GET\n:scheme=http\n:path=/ ",
         ] {
             assert_eq!(request(&list(text), false), Err(Malformed), "{text}");
+        }
+        for text in [
+            ":method=CONNECT\n:protocol=web socket\n:scheme=http\n:path=/\n:authority=a\n",
+            ":method=CONNECT\n:protocol=\n:scheme=http\n:path=/\n:authority=a\n",
+            ":method=CONNECT\n:protocol=websocket\n:scheme=http\n:path=/\n",
+            ":method=CONNECT\n:protocol=websocket\n:scheme=http\n:authority=a\n",
+        ] {
+            assert_eq!(request(&list(text), true), Err(Malformed), "{text}");
         }
         for field in [
             "connection=close",
@@ -296,6 +309,8 @@ mod tests {
             "content-length=",
             "content-length=1, 1",
             "content-length=-1",
+            "content-length=1:",
+            "content-length=/1",
             "content-length=18446744073709551616",
         ] {
             assert_eq!(request(&list(&format!("{GET}\n{field}")), false), Err(Malformed), "{field}");
@@ -307,6 +322,9 @@ mod tests {
         let good = response(&list(":status=200\ncontent-length=7\nx=")).unwrap();
         assert_eq!(good, ResponseHead { status: 200, content_length: Some(7) });
         assert!(response(&list(":status=103\nlink=x")).unwrap().is_informational());
+        for status in [100, 109, 190, 199, 234, 418, 599, 987, 999] {
+            assert_eq!(response(&list(&format!(":status={status}"))).unwrap().status, status);
+        }
         for text in [
             "",
             "x=y",

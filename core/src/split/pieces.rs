@@ -144,6 +144,25 @@ mod tests {
         assert_eq!(drain(&mut pieces, 16_384).len(), 10_000);
     }
 
+    /// A quarter of a buffer, and a quarter of a block, is kept as it is; less of either is copied.
+    #[test]
+    fn what_would_pin_much_is_copied() {
+        for (size, whole, is_kept) in [
+            (4_096, 16_384, true),
+            (4_095, 16_384, false),
+            (16_384, 16_384, true),
+            (256, 1_024, true),
+            (255, 255, false),
+            (256, 1_025, false),
+        ] {
+            let (piece, mut pieces) = (Bytes::from(vec![7; size]), Pieces::default());
+            pieces.push(piece.clone(), whole);
+            let popped = pieces.pop(usize::MAX).expect("it was pushed");
+            assert_eq!(popped.as_ptr() == piece.as_ptr(), is_kept, "{size} of {whole}");
+            assert_eq!(popped, piece);
+        }
+    }
+
     #[test]
     fn a_few_bytes_need_no_piece() {
         let mut pieces = Pieces::default();

@@ -116,7 +116,7 @@ impl Flow {
             return Turn::Idle;
         }
         let window = usize::try_from(self.send_window.min(to.send_window)).unwrap_or(0);
-        let count = self.queue.len().min(quantum).min(to.max_frame_size).min(window);
+        let count = self.queue.len().min(quantum.max(1)).min(to.max_frame_size).min(window);
         let ends = self.is_ended && count == self.queue.len();
         if count == 0 && !ends {
             return if self.queue.is_empty() || self.send_window <= 0 { Turn::Idle } else { Turn::Starved };

@@ -145,7 +145,7 @@ fn the_pieces_of_a_body_keep_their_order() {
 #[test]
 fn bodies_that_are_held_have_a_bound_together() {
     let mut config = SplitConfig::default();
-    config.max_replay_total = 5_000;
+    config.max_replay_total = 4_000;
     let mut rig = Rig::with(config);
     for id in [1, 3, 5] {
         rig.client.say_head(id, &POST, false, None);

@@ -161,6 +161,46 @@ fn the_end_of_a_request_is_written_before_its_connection_is_closed() {
     }
 }
 
+/// A backend that never got a request has nothing to lose: what it was greeted with is not waited for.
+#[test]
+fn a_backend_without_requests_holds_up_no_end() {
+    let mut rig = Rig::new();
+    rig.auto_connect = false;
+    rig.get(1, "/");
+    let rest = rig.to("rest");
+    rig.client.say_reset(1, 8);
+    rig.run();
+    rig.stick(Some(rest));
+    rig.connect(rest);
+    rig.run();
+    assert!(rig.stuck[&Some(rest)].is_some(), "it was greeted");
+    rig.machine.handle_shutdown(rig.now);
+    rig.run();
+    assert_eq!(rig.outcome, Some(SplitOutcome::Drained));
+}
+
+/// Late frames of the last stream that is served are as wrong as ever; those of the streams behind it are not.
+#[test]
+fn only_streams_behind_the_last_one_are_late() {
+    for (late, outcome) in [(5, None), (3, Some(SplitOutcome::Refused(ErrorCode::STREAM_CLOSED)))] {
+        let mut rig = Rig::new();
+        rig.get(1, "/");
+        rig.get(3, "/");
+        rig.client.is_raw = true;
+        rig.at("rest").say_head(3, &OK, true, None);
+        rig.run();
+        rig.at("rest").say_head(1, &OK, false, None);
+        rig.run();
+        rig.machine.handle_shutdown(rig.now);
+        rig.run();
+        assert_eq!(rig.client.goaways.last(), Some(&(3, 0)));
+        rig.get(5, "/");
+        encode_frame(&mut rig.client.out, Kind::HEADERS, 5, late, b"\x82");
+        rig.run();
+        assert_eq!(rig.outcome, outcome, "{late}");
+    }
+}
+
 /// RFC 9113 §6.8: the last stream of a GOAWAY never rises, whatever the client opened behind the one that fixed it.
 #[test]
 fn the_last_stream_never_rises() {

@@ -241,6 +241,20 @@ fn heads_that_are_held_are_bounded() {
     rig.expect_client(5, &[]);
     rig.expect_client(7, &[Word::Reset(7)]);
     assert!(rig.machine.buffered() <= 10_000);
+    // To the byte: what one of them takes is what the bound was reached with.
+    let one = rig.machine.buffered() / 3;
+    for (bound, is_good) in [(2 * one, true), (2 * one - 1, false)] {
+        let mut config = SplitConfig::default();
+        config.max_held_fields = bound;
+        let mut rig = Rig::with(config);
+        rig.auto_connect = false;
+        for id in [1, 3] {
+            let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("x", &long)];
+            rig.client.say_head(id, &fields, true, None);
+            rig.run();
+        }
+        rig.expect_client(3, if is_good { &[] } else { &[Word::Reset(7)] });
+    }
 }
 
 /// Trailers wait behind their bodies, and are held like heads.

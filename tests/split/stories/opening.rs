@@ -163,13 +163,137 @@ fn settings_come_first_and_in_time() {
     assert_eq!(rig.outcome, Some(SplitOutcome::TimedOut(SplitPhase::Opening)));
 }
 
+/// RFC 9113 §3.4: nothing else, not even their acknowledgement, comes before a backend's SETTINGS.
+#[test]
+fn a_backend_says_its_settings_first() {
+    for (kind, flags, payload) in
+        [(Kind::PING, 0, &b"12345678"[..]), (Kind::SETTINGS, 1, b""), (Kind::WINDOW_UPDATE, 0, b"\0\0\0\x01")]
+    {
+        let mut rig = Rig::new();
+        rig.auto_connect = false;
+        rig.greet = |_| ();
+        rig.get(1, "/");
+        let rest = rig.to("rest");
+        // Its acknowledgement of ours is not to come by itself.
+        rig.stick(Some(rest));
+        rig.connect(rest);
+        encode_frame(&mut rig.at("rest").out, kind, flags, 0, payload);
+        rig.run();
+        let fault = ConnectionEnd::Fault(ErrorCode::PROTOCOL_ERROR);
+        assert_eq!(rig.backends[&rest].closed, Some(fault), "{kind:?}");
+    }
+}
+
 #[test]
 fn nothing_comes_between_the_frames_of_a_block() {
+    const HEADERS: (Kind, u8, u32, &[u8]) = (Kind::HEADERS, 1, 1, b"\x82");
+    for (kind, flags, stream, payload) in [
+        (Kind::PING, 0, 0, &b"12345678"[..]),
+        (Kind::CONTINUATION, 4, 3, b""),
+        (Kind::CONTINUATION, 0, 3, b""),
+        (Kind::RST_STREAM, 0, 1, b"\0\0\0\x08"),
+        (Kind::HEADERS, 5, 1, b"\x82"),
+        (Kind::DATA, 1, 1, b""),
+        (Kind(0xbe), 0, 1, b""),
+    ] {
+        let mut rig = Rig::new();
+        for (kind, flags, stream, payload) in [HEADERS, (kind, flags, stream, payload)] {
+            encode_frame(&mut rig.client.out, kind, flags, stream, payload);
+        }
+        rig.run();
+        let refused = Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR));
+        assert_eq!(rig.outcome, refused, "{kind:?} {flags} {stream}");
+    }
+}
+
+/// Blocks are bounded in bytes and in frames, to the last of each.
+#[test]
+fn blocks_are_bounded() {
+    /// The fields of a request, and one that fills the block.
+    fn block(len: usize) -> Vec<u8> {
+        let start = b"\x82\x86\x84\x41\x01a";
+        // A literal without indexing: its name, and the length of its value in one byte.
+        let mut block = [&start[..], b"\0\x01x", &[(len - start.len() - 4) as u8]].concat();
+        block.resize(len, b'y');
+        block
+    }
+    let mut config = SplitConfig::default();
+    (config.max_header_block, config.max_continuations) = (100, 3);
+    for (len, continuations, is_good) in [
+        (100, 0, true),
+        (101, 0, false),
+        (100, 3, true),
+        (101, 3, false),
+        (102, 1, false),
+        (60, 3, true),
+        (60, 4, false),
+    ] {
+        let (mut rig, block) = (Rig::with(config.clone()), block(len));
+        let pieces: Vec<&[u8]> = block.chunks(len.div_ceil(continuations + 1)).collect();
+        assert_eq!(pieces.len(), continuations + 1);
+        for (number, piece) in pieces.iter().enumerate() {
+            let kind = if number == 0 { Kind::HEADERS } else { Kind::CONTINUATION };
+            let ends = u8::from(number == 0) | if number == continuations { 4 } else { 0 };
+            encode_frame(&mut rig.client.out, kind, ends, 1, piece);
+        }
+        rig.run();
+        let refused = (!is_good).then_some(SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM));
+        assert_eq!(rig.outcome, refused, "{len} bytes, {continuations} CONTINUATIONs");
+        assert_eq!(rig.backends.len(), usize::from(is_good));
+    }
+}
+
+/// RFC 9113 §6.9.1: a window of 2³¹ − 1 is right.
+#[test]
+fn a_window_may_be_as_large_as_it_can() {
+    for (more, outcome) in [(0, None), (1, Some(SplitOutcome::Refused(ErrorCode::FLOW_CONTROL_ERROR)))] {
+        let mut rig = Rig::new();
+        let increment = 0x7fff_ffff - 65_535 + more;
+        encode_frame(&mut rig.client.out, Kind::WINDOW_UPDATE, 0, 0, &u32::to_be_bytes(increment));
+        rig.run();
+        assert_eq!(rig.outcome, outcome);
+    }
+}
+
+/// RFC 9218 §7.1: it is for servers; to a client it is a frame of an unknown kind.
+#[test]
+fn what_a_backend_says_of_priorities_is_nothing() {
     let mut rig = Rig::new();
-    encode_frame(&mut rig.client.out, Kind::HEADERS, 1, 1, b"\x82");
-    rig.client.say_ping(*b"12345678");
+    rig.get(1, "/");
+    for (stream, payload) in [(0, &b""[..]), (1, b"\0\0\0\x01u=0"), (0, b"\0\0\0\x01u=0")] {
+        encode_frame(&mut rig.at("rest").out, Kind::PRIORITY_UPDATE, 0, stream, payload);
+    }
+    rig.at("rest").say_head(1, &OK, true, None);
     rig.run();
-    assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR)));
+    rig.expect_client(1, &[head(&OK), Word::End]);
+    assert!(rig.client.priority_updates.is_empty() && rig.at("rest").priority_updates.is_empty());
+}
+
+/// RFC 9113 §6.5.2: what a peer takes in one frame, it gets, if a turn is as large.
+#[test]
+fn frames_are_as_large_as_their_receiver_takes() {
+    for (takes, quantum, most) in
+        [(20_000, 1 << 20, 20_000), (20_000, 16_384, 16_384), (16_384, 1 << 20, 16_384)]
+    {
+        let mut config = SplitConfig::default();
+        config.quantum = quantum;
+        let mut rig = Rig::with(config);
+        rig.client.max_frame = takes as usize;
+        rig.client.say_settings(
+            65_535,
+            4_096,
+            None,
+            &[Setting { id: SettingId::MAX_FRAME_SIZE, value: takes }],
+        );
+        rig.get(1, "/");
+        rig.at("rest").say_head(1, &OK, false, None);
+        for _ in 0..3 {
+            rig.at("rest").say_data(1, &[7; 16_000], false, None);
+        }
+        rig.run();
+        assert_eq!(rig.client.content(1).len(), 48_000);
+        assert_eq!(rig.client.largest_frame, most, "{takes} taken, turns of {quantum}");
+    }
 }
 
 #[test]
