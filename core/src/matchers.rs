@@ -178,7 +178,8 @@ pub const fn any() -> Matcher {
     Matcher(Term::Any)
 }
 
-/// Openings that start with exactly these bytes.
+/// Openings that start with exactly these bytes. Without bytes it takes everything; more than
+/// [`Config::max_prefix`](crate::Config::max_prefix) are never looked at, so it takes nothing.
 pub fn prefix(bytes: impl Into<Vec<u8>>) -> Matcher {
     Matcher(Term::Prefix(bytes.into()))
 }
@@ -204,7 +205,7 @@ pub const fn http() -> Matcher {
 }
 
 /// A field of that name in the first request (HTTP/1 or HTTP/2) for which the condition holds, on any of its lines. Names are
-/// case-insensitive.
+/// case-insensitive. Pseudo-fields are no fields: see [`authority`], [`path`] and [`method`].
 ///
 /// ```
 /// use oneport_core::matchers::{contains_token, header, is, present, starts_with};
@@ -238,7 +239,7 @@ pub fn contains_token(token: impl Into<String>) -> HeaderCondition {
     HeaderCondition::ContainsToken(token.into())
 }
 
-/// A first request for exactly this path; the query does not count. Compared byte by byte: percent-encoding and `..` are not
+/// A first request for exactly this path, which begins with `/`; the query does not count. Compared byte by byte: percent-encoding and `..` are not
 /// resolved.
 pub fn path(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Path(path.into())))
@@ -254,13 +255,13 @@ pub fn path_prefix(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::PathPrefix(path)))
 }
 
-/// A first request for this host: `:authority`, else an absolute-form target, else Host; port and trailing dot dropped, case-insensitive
+/// A first request for this host: `:authority`, else an absolute-form target, else Host; without port, which belongs in no `name`; a trailing dot does not count, case-insensitive
 /// (see [`Request::authority`](crate::Request::authority)). `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
 pub fn authority(name: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Authority(HostPattern::new(name.into()))))
 }
 
-/// A first request with this method (case-sensitive, RFC 9110 §9.1).
+/// A first request with this method, such as `GET` (case-sensitive, RFC 9110 §9.1).
 pub fn method(method: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Method(method.into())))
 }
@@ -270,28 +271,28 @@ pub const fn grpc() -> Matcher {
     Matcher(Term::Request(RequestTerm::Grpc))
 }
 
-/// A gRPC call of a method of this service, named with its package: `grpc.health.v1.Health`.
+/// A gRPC call of a method of this service, named with its package: `grpc.health.v1.Health`. Case-sensitive.
 pub fn grpc_service(service: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::GrpcService(service.into())))
 }
 
-/// A call of gRPC-Web: see [`Request::is_grpc_web`](crate::Request::is_grpc_web).
+/// A call of gRPC-Web, which is a POST; the preflight of a browser (OPTIONS) is none. See [`Request::is_grpc_web`](crate::Request::is_grpc_web).
 pub const fn grpc_web() -> Matcher {
     Matcher(Term::Request(RequestTerm::GrpcWeb))
 }
 
-/// A WebSocket handshake: HTTP/1 GET with `Upgrade: websocket` (RFC 6455 §4.1), or HTTP/2 CONNECT with `:protocol = websocket`
+/// A WebSocket handshake: HTTP/1 GET with `Upgrade: websocket` and `Connection: upgrade` (RFC 6455 §4.1), or HTTP/2 CONNECT with `:protocol = websocket`
 /// (RFC 8441 §5).
 pub const fn websocket() -> Matcher {
     Matcher(Term::Request(RequestTerm::WebSocket))
 }
 
-/// HTTP/1 with an offer to go on in HTTP/2 (RFC 7540 §3.2, deprecated by RFC 9113 and still sent by `curl --http2`).
+/// HTTP/1 with an offer to go on in HTTP/2, by `Upgrade: h2c` and `Connection: upgrade` (RFC 7540 §3.2, deprecated by RFC 9113 and still sent by `curl --http2`).
 pub const fn h2c_upgrade() -> Matcher {
     Matcher(Term::Request(RequestTerm::H2cUpgrade))
 }
 
-/// TLS, by a whole ClientHello.
+/// TLS, by a whole ClientHello (RFC 8446 §4.1.2).
 pub const fn tls() -> Matcher {
     Matcher(Term::Tls(TlsTerm::Any))
 }
@@ -317,7 +318,7 @@ pub const fn ssh() -> Matcher {
     Matcher(Term::Ssh)
 }
 
-/// PostgreSQL: StartupMessage 3.x, SSLRequest, GSSENCRequest or CancelRequest.
+/// PostgreSQL: StartupMessage 3.x, SSLRequest, GSSENCRequest or CancelRequest ("Message Formats" in its manual).
 pub const fn postgres() -> Matcher {
     Matcher(Term::Postgres)
 }

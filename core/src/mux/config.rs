@@ -7,6 +7,8 @@ use crate::facts::Bounds;
 
 /// Deadlines and bounds of one connection. Start from [`Config::default`] and change what you need:
 ///
+/// A duration that no clock reaches, such as [`Duration::MAX`](std::time::Duration::MAX), means that there is no deadline.
+///
 /// ```
 /// use std::time::Duration;
 ///

@@ -63,6 +63,8 @@ impl Greeting {
     /// The bounds are the defaults of the protocol: what a backend promises that sends empty SETTINGS. 0x8 = 1 is right only if
     /// every HTTP/2 backend supports extended CONNECT.
     ///
+    /// These settings take the place of the [default](Self::default) ones, so repeat MAX_CONCURRENT_STREAMS if it is to stay.
+    ///
     /// # Errors
     /// A value outside of its bounds, a setting that the mux could not take back (any other one), or the same one twice.
     pub fn new(settings: impl IntoIterator<Item = Setting>) -> Result<Self, GreetingError> {

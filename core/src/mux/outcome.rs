@@ -48,7 +48,7 @@ pub enum Reason {
     BackendDown,
     /// The route did not take the connection in time: its backlog stayed full, or its backend was slow to connect.
     DeliveryTimeout,
-    /// The route leads to refusal.
+    /// The route's server refuses it on purpose, as that of the command's `close` does.
     Forbidden,
     /// No route took it, and there is no `otherwise`.
     NoRoute,

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// A burst, and how much of it comes back in a second.
+/// A burst, and how much of it comes back in a second, in the unit of the field that it bounds. Nothing is allowed with 0 of both;
+/// with 0 per second the burst is for the whole life of the connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rate {
     /// How much may be spent at once.

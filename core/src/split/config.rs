@@ -62,12 +62,12 @@ pub struct SplitConfig {
     /// `keepalive_requests 10` takes ten of a hundred requests on each connection.
     pub max_retries: u8,
 
-    /// The most DATA of one stream before it is another stream's turn. Default 16,384.
+    /// Bytes of DATA of one stream before it is another stream's turn; 0 is taken for 1. Default 16,384.
     pub quantum: usize,
     /// Bytes from which a batch for one side is full. Default 64 KiB.
     pub write_batch: usize,
-    /// Composed bytes for one side from which nothing of other sides that would add to them is looked at any more; of the side
-    /// itself, from twice as many. Backends take turns to fill the client's. Default 64 KiB.
+    /// Bytes that wait to be written to one side, at which input of the other sides that would add to them is no longer processed;
+    /// the side's own input stops at twice as many. Backends take turns to fill the client's. Default 64 KiB.
     pub output_mark: usize,
     /// Streams reset by the machine whose late frames are still known to be late, not wrong; at least twice
     /// [`max_concurrent_streams`](Self::max_concurrent_streams), up to 16,384, whatever is set here. Default 256.
@@ -91,7 +91,8 @@ pub struct SplitConfig {
     pub headers_deadline: Duration,
     /// How long a client may be without a request. Default 35 min: gRPC clients leave at 30.
     pub idle_deadline: Duration,
-    /// How long a batch may take to be written. Default 30 s.
+    /// How long a batch (`write_batch` or a little more) may take to be written in full: progress in part does not renew it.
+    /// Default 30 s.
     pub write_deadline: Duration,
     /// How long a response may wait for a client that grants no window, and a request for its turn at a backend that takes no more.
     /// Default 5 min (Envoy's stream idle timeout).

@@ -21,8 +21,9 @@ pub struct RequestReport<'a> {
 pub struct RequestObserver(Arc<dyn Fn(&RequestReport<'_>) + Send + Sync>);
 
 impl RequestObserver {
-    /// Calls `hook` for each request whose head is well-formed, or too large, when it is routed. It runs inside of the machine and
-    /// must not block.
+    /// Calls `hook` for each request whose head is well-formed, or too large, when it is routed; requests that are
+    /// malformed, or refused with REFUSED_STREAM, are not routed. It runs inside of the machine: it must not block, and its panic is a
+    /// panic of the machine. It is not told which client it is.
     pub fn new(hook: impl Fn(&RequestReport<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(hook))
     }
