@@ -24,7 +24,7 @@
 //! # }
 //! ```
 //!
-//! An [`Incoming`] is a `Stream` of connections, which is what tonic's `serve_with_incoming` takes, and with the feature `axum` a
+//! An [`Incoming`] is a `Stream` of connections, which is what tonic's `serve_with_incoming_shutdown` takes, and with the feature `axum` a
 //! listener for `axum::serve`. A [`Connection`] is `AsyncRead + AsyncWrite`, which is all that hyper (through `TokioIo`) and
 //! others ask for.
 

@@ -57,7 +57,7 @@ async fn serve(plan: DemoPlan, logger: Logger) -> Result<(), Error> {
     handle.shutdown();
     let ended = async {
         let _ = serving.await;
-        // Idle channels never end by themselves.
+        // Some calls never end by themselves, such as those that watch the health.
         let _ = tokio::time::timeout(DRAIN, calls).await;
     };
     tokio::select! {

@@ -56,7 +56,7 @@ pub(super) async fn serve_tonic(calls: Incoming<TcpStream>) {
     tonic::transport::Server::builder()
         .layer(tonic::service::InterceptorLayer::new(tells_peer))
         .add_service(health)
-        .serve_with_incoming(calls)
+        .serve_with_incoming_shutdown(calls, std::future::pending())
         .await
         .expect("it serves");
 }

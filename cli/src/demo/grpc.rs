@@ -11,7 +11,7 @@ use tonic_health::ServingStatus;
 /// The service whose health the demo reports, beside the server as a whole (the empty name).
 pub(crate) const SERVICE: &str = "oneport.demo";
 
-/// Serves the connections of `incoming`; returns once it has ended and they have.
+/// Serves the connections of `incoming`; once it has ended, asks them to end, and returns when they have.
 ///
 /// # Errors
 /// An error of `incoming`.
@@ -32,7 +32,8 @@ where
         .add_service(health)
         .add_service(v1)
         .add_service(v1alpha)
-        .serve_with_incoming(incoming)
+        // Without a signal, even one that never comes, it would not wait for the connections.
+        .serve_with_incoming_shutdown(incoming, std::future::pending())
         .await
         .map_err(io::Error::other)
 }
@@ -40,8 +41,9 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use tokio::net::TcpListener;
-    use tokio_stream::wrappers::TcpListenerStream;
+    use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
     use tokio_stream::StreamExt as _;
     use tonic::transport::Endpoint;
     use tonic_health::pb::health_client::HealthClient;
@@ -98,5 +100,26 @@ mod tests {
         };
         assert!(!file.file_descriptor_proto.is_empty());
         server.abort();
+    }
+
+    /// The end of what comes in is not the end of what goes on.
+    #[tokio::test]
+    async fn calls_in_progress_are_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let (accepted, channel) = tokio::join!(listener.accept(), endpoint.connect());
+        let (sender, incoming) = tokio::sync::mpsc::channel(1);
+        sender.send(accepted.map(|(stream, _)| stream)).await.unwrap();
+        let mut server = tokio::spawn(grpc(ReceiverStream::new(incoming)));
+
+        let request = HealthCheckRequest { service: SERVICE.to_owned() };
+        let watched = HealthClient::new(channel.unwrap()).watch(request).await.unwrap();
+        let mut changes = watched.into_inner();
+        changes.next().await.unwrap().unwrap();
+        drop(sender);
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut server).await.is_err(), "it waits");
+        drop(changes);
+        server.await.unwrap().unwrap();
     }
 }
