@@ -30,9 +30,21 @@ def commit():
     return said.stdout.strip() + ("-dirty" if git("status", "--porcelain", "--", ".", *OWN).stdout.strip() else "")
 
 
-def is_older(commit):
-    """Whether what is measured has changed since this commit; `None` if the commit is not to be found."""
-    return {0: False, 1: True}.get(git("diff", "--quiet", commit.removesuffix("-dirty"), "--", "core", "adapters", "cli").returncode)
+def changed_since(commit):
+    """Files of which the code has changed since this commit, beyond comments and tests; `None` if the commit is not to be found."""
+    commit = commit.removesuffix("-dirty")
+    said = git("diff", "--name-only", commit, "--", "core", "adapters", "cli")
+    if said.returncode:
+        return None
+    then = lambda path: git("show", f"{commit}:{path}").stdout
+    now = lambda path: (ROOT / path).read_text() if (ROOT / path).exists() else ""
+    return [path for path in said.stdout.split() if not path.endswith(".rs") or "/src/" in path and code(then(path)) != code(now(path))]
+
+
+def code(text):
+    """What is compiled into the product: without comments on lines of their own, and without the tests at the end."""
+    lines = text.split("\n#[cfg(test)]\nmod tests {")[0].splitlines()
+    return [line for line in lines if not line.lstrip().startswith("//")]
 
 
 def versions():

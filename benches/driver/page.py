@@ -3,12 +3,14 @@
 import collections
 
 import results
-from circumstances import is_older
+from circumstances import changed_since
 from processes import BENCHES, ROOT
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS = ROOT / "docs" / "benchmarks"
 MARK = "> **"
+# As many files are named that have changed since.
+NAMED = 6
 
 
 def usual_commit(records):
@@ -32,9 +34,12 @@ def marks(record, usual):
         found.append(f"Measured at {record['commit']}, most of this page at {usual}.")
     if record["unpinned"]:
         found.append(f"Servers and clients had no processors of their own: {record['unpinned']}.")
-    older = is_older(record["commit"])
-    if older is not False:
-        found.append(f"Measured at {record['commit']}" + ("; core, adapters or command changed since." if older else ", which this checkout does not have."))
+    changed = changed_since(record["commit"])
+    if changed is None:
+        found.append(f"Measured at {record['commit']}, which this checkout does not have.")
+    elif changed:
+        files = ", ".join(f"`{path}`" for path in changed) if len(changed) <= NAMED else f"{len(changed)} files of core, adapters and command"
+        found.append(f"Measured at {record['commit']}; changed since: {files}.")
     return found
 
 

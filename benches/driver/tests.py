@@ -6,6 +6,7 @@ import tempfile
 import unittest
 from unittest import mock
 
+import circumstances
 import first
 import generations
 import main
@@ -67,7 +68,7 @@ class Results(unittest.TestCase):
 
 class Page(unittest.TestCase):
     def setUp(self):
-        for name, value in (("is_older", lambda commit: {"old": True, "gone": None}.get(commit, False)),):
+        for name, value in (("changed_since", lambda commit: {"old": ["core/src/x.rs"], "older": ["y"] * 7, "gone": None}.get(commit, [])),):
             patch = mock.patch.object(page, name, value)
             patch.start()
             self.addCleanup(patch.stop)
@@ -82,7 +83,8 @@ class Page(unittest.TestCase):
         for change, word in (
             ({"commit": "aaaa-dirty"}, "not committed"),
             ({"commit": "bbbb"}, "most of this page at aaaa"),
-            ({"commit": "old"}, "changed since"),
+            ({"commit": "old"}, "changed since: `core/src/x.rs`."),
+            ({"commit": "older"}, "changed since: 7 files"),
             ({"commit": "gone"}, "does not have"),
             ({"quick": True}, "quick run"),
             ({"unpinned": "there is only one"}, "there is only one"),
@@ -94,6 +96,12 @@ class Page(unittest.TestCase):
                 self.assertTrue(lines[2].startswith(page.MARK))
                 self.assertIn(word, "\n".join(lines))
                 self.assertEqual(lines[-1], "Says [1].")
+
+    def test_comments_and_tests_are_no_code(self):
+        text = "//! What it is.\nfn a() {} // said\n    // why\nfn b() {}\n"
+        self.assertEqual(circumstances.code(text + "\n#[cfg(test)]\nmod tests {\n}\n"), ["fn a() {} // said", "fn b() {}"])
+        self.assertEqual(circumstances.code(text), ["fn a() {} // said", "fn b() {}"])
+        self.assertNotEqual(circumstances.code(text), circumstances.code(text.replace("fn b", "fn c")))
 
     def test_what_is_missing_has_its_heading(self):
         self.assertIn("Not measured yet", self.section(None))
