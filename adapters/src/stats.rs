@@ -14,7 +14,7 @@ use crate::address::Addresses;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report<'a> {
-    /// Where it came from.
+    /// Both ends.
     pub addresses: &'a Addresses,
     /// What became of it.
     pub outcome: Outcome,
@@ -22,7 +22,7 @@ pub struct Report<'a> {
     pub route: Option<&'a str>,
     /// Whether the mux had to greet it (an HTTP/2 client that waited).
     pub greeted: bool,
-    /// From accepting to the verdict.
+    /// From accepting to the verdict, or to the end if there was none.
     pub time_to_verdict: Duration,
     /// What the server of the route said when it did not take the connection.
     pub detail: Option<&'a str>,
@@ -38,7 +38,7 @@ pub struct Tally {
     pub count: u64,
     /// Those of them that were greeted.
     pub greeted: u64,
-    /// The sum of their times from accepting to the verdict.
+    /// The sum of their times from accepting to the verdict, or to the end if there was none.
     pub time_to_verdict: Duration,
 }
 
@@ -58,7 +58,7 @@ pub struct TallyKey {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Connections accepted.
+    /// Connections accepted, or given to the mux by `Handle::connect` or to `Router::decide`.
     pub accepted: u64,
     /// Errors of accept, all survived.
     pub accept_errors: u64,

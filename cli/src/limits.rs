@@ -432,7 +432,7 @@ pub(crate) static LIMITS: [Limit; 35] = [
         "write-deadline",
         Duration(MIN_DURATION),
         split.write_deadline,
-        "How long a peer may take nothing of what is written to it"
+        "How long writing one batch of output to a peer may take"
     ),
     limit!(
         PerRequest,

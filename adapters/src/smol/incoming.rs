@@ -128,11 +128,15 @@ impl<T: Io> Arrival<T> {
     }
 
     /// Refuses the connection in its client's own protocol, on the mux's executor. Once `serve` has ended, it is just closed.
+    ///
+    /// Of a share ([`is_share`](Self::is_share)), the requests that wait for it are refused: [`Reason::Forbidden`] gives 403, any
+    /// other reason 502 (gRPC: status 7, 14).
     pub fn refuse(mut self, reason: Reason) {
         self.refuse_for(reason);
     }
 
-    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong. Of a share, which has no
+    /// report, it is lost.
     pub fn refuse_with(mut self, reason: Reason, detail: impl Into<String>) {
         if let Some(Goods::Whole(parcel)) = &mut self.goods {
             parcel.journey.detail = Some(detail.into());

@@ -76,11 +76,15 @@ impl<T: Socket> Arrival<T> {
     }
 
     /// Refuses the connection in its client's own protocol, on the mux's thread. Once `serve` has ended, it is just closed.
+    ///
+    /// Of a share ([`is_share`](Self::is_share)), the requests that wait for it are refused: [`Reason::Forbidden`] gives 403, any
+    /// other reason 502 (gRPC: status 7, 14).
     pub fn refuse(self, reason: Reason) {
         self.0.refuse(reason);
     }
 
-    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong.
+    /// As [`refuse`](Self::refuse), with a word for the [`Report`](crate::Report) on what went wrong. Of a share, which has no
+    /// report, it is lost.
     pub fn refuse_with(self, reason: Reason, detail: impl Into<String>) {
         self.0.refuse_with(reason, detail);
     }

@@ -61,7 +61,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
-    /// There is one, as with [`otherwise`](Self::otherwise).
+    /// There is one, as with [`otherwise`](Self::otherwise). With an `after` of 0 clients have no time to speak; at or above
+    /// [`Config::silent_deadline`](crate::Config::silent_deadline) it is of no use.
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         Incoming::new(self.0.server_first(name, after))
     }
@@ -102,8 +103,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Accepts and routes until [`Handle::shutdown`]; then closes the listener, ends undecided connections at once and waits until
-    /// they are gone and have read their refusals, which takes them [`Limits::linger`](crate::Limits::linger) at most. Routed
-    /// connections are their servers' business; those whose requests are routed one by one are the mux's, and drained first
+    /// they are gone and have read their refusals, which takes them at most twice [`Limits::linger`](crate::Limits::linger).
+    /// Routed connections are their servers' business; those whose requests are routed one by one are the mux's, and drained first
     /// ([`SplitConfig::drain_deadline`]).
     ///
     /// One client's error, silence or flood never affects another one; errors of accept are counted, and accepting goes on. If
@@ -129,8 +130,9 @@ impl<L: Listener> Mux<L> {
 }
 
 impl<T: Socket> Handle<T> {
-    /// Shuts the mux down: no new connections, undecided ones end at once, [`Mux::serve`] returns. Before `serve` is called, it
-    /// makes it return at once.
+    /// Shuts the mux down: no new connections, undecided ones end at once, [`Mux::serve`] returns. Routed connections live on;
+    /// with [`per_request`](Mux::per_request), `serve` returns only after the drain. Before `serve` is called, it makes it return
+    /// at once.
     pub fn shutdown(&self) {
         self.0.shutdown();
     }

@@ -110,6 +110,7 @@ impl RouterBuilder {
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
+    /// With an `after` of 0 clients have no time to speak; at or above [`Config::silent_deadline`] it is of no use.
     pub fn server_first(mut self, name: impl Into<String>, after: Duration) -> Self {
         self.0.server_first(name.into(), after);
         self

@@ -91,7 +91,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Where clients go that have said nothing for this long: those that wait for the server to speak first (MySQL, SMTP).
-    /// There is one, as with [`otherwise`](Self::otherwise).
+    /// There is one, as with [`otherwise`](Self::otherwise). With an `after` of 0 clients have no time to speak; at or above
+    /// [`Config::silent_deadline`](crate::Config::silent_deadline) it is of no use.
     pub fn server_first(&mut self, name: impl Into<String>, after: Duration) -> Incoming<L::Io> {
         self.plan.server_first(name.into(), after);
         self.slot()
@@ -113,8 +114,8 @@ impl<L: Listener> Mux<L> {
     }
 
     /// Calls `hook` once for each connection, when its outcome is known: for metrics and logs. It runs on the connection's task
-    /// or, for one that is taken or refused by its server, inside of that call, such as [`Incoming::accept`]: it must not block. Its
-    /// panics are caught and change nothing. The last call counts.
+    /// or, for one that is taken by its server, inside of that call, such as [`Incoming::accept`]; for [`Arrival::refuse`] on the
+    /// task that this spawns. It must not block. Its panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.plan.hook = Some(Box::new(hook));
     }
@@ -235,8 +236,9 @@ impl Drop for EndOfServing<'_> {
 }
 
 impl<T: Io> Handle<T> {
-    /// Shuts the mux down: no new connections, undecided ones end at once, [`Mux::serve`] returns. Before `serve` is called, it
-    /// makes it return at once.
+    /// Shuts the mux down: no new connections, undecided ones end at once, [`Mux::serve`] returns. Routed connections live on;
+    /// with [`per_request`](Mux::per_request), `serve` returns only after the drain. Before `serve` is called, it makes it return
+    /// at once.
     pub fn shutdown(&self) {
         // Nobody may be listening yet: the value stays.
         self.0.stop.send_replace(true);
