@@ -83,6 +83,7 @@ mod links;
 mod message;
 mod peer;
 mod pieces;
+mod priority;
 mod reader;
 mod report;
 mod stream;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use oneport_core::split::{Batch, ConnectFailure, Rate, SplitConfig, SplitOutcome};
 use oneport_core::wire::frame::{encode_frame, flag, ErrorCode, Kind};
+use oneport_core::wire::settings::{Setting, SettingId};
 
 use super::rig::{Rig, GET, GRPC, OK, POST};
 use super::strict::{data, head, Strict, Word};
@@ -70,6 +71,44 @@ fn made_you_reset() {
         });
         assert_eq!(count, 1_000);
         assert_eq!(rig.machine.streams(), 0);
+    }
+}
+
+/// The same where the client is answered instead of reset, and only a backend sees the reset.
+#[test]
+fn backends_made_to_be_reset() {
+    const LONG: [(&str, &str); 2] = [("x", "a value of some length"), ("y", "another one")];
+    let limit = |most| Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: most };
+    let mut config = SplitConfig::default();
+    config.own_resets = Rate::new(10, 0);
+    // Trailers that the backend does not take, once it has the request; a response, and its trailers, that the client does not take.
+    for way in ["trailers", "response", "trailers of the response"] {
+        let mut rig = Rig::with(config.clone());
+        rig.greet = |peer| {
+            let limit = Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: 200 };
+            peer.say_settings(65_535, 4_096, None, &[limit]);
+        };
+        if way != "trailers" {
+            rig.client.say_settings(65_535, 4_096, None, &[limit(if way == "response" { 0 } else { 90 })]);
+        }
+        let mut count = 0;
+        while rig.outcome.is_none() && count < 100 {
+            let id = count * 2 + 1;
+            count += 1;
+            rig.client.say_head(id, &POST, false, None);
+            rig.run();
+            match way {
+                "trailers" => rig.client.say_head(id, &[LONG.as_slice(), &LONG, &LONG].concat(), true, None),
+                "response" => rig.at("rest").say_head(id, &OK, false, None),
+                _ => {
+                    rig.at("rest").say_head(id, &OK, false, None);
+                    rig.at("rest").say_head(id, &LONG, true, None);
+                }
+            }
+            rig.run();
+        }
+        assert_eq!(rig.outcome, Some(SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM)), "{way}");
+        assert_eq!(count, 11, "{way}");
     }
 }
 

@@ -25,6 +25,8 @@ impl Answer {
         Self { http: "501", grpc: "12", message: "oneport: the backend does not take extended CONNECT" };
     pub(super) const NO_ROUTE: Self =
         Self { http: "404", grpc: "12", message: "oneport: no route takes this request" };
+    pub(super) const RESPONSE_TOO_LARGE: Self =
+        Self { http: "502", grpc: "8", message: "oneport: the response is larger than the client takes" };
     pub(super) const TOO_LARGE: Self =
         Self { http: "431", grpc: "8", message: "oneport: the request is too large" };
 

@@ -137,9 +137,12 @@ impl<R> Core<R> {
             if !ends || flow.is_ended || flow.check_end().is_err() {
                 return Err(message::Malformed);
             }
-            if !may_be_held || fields.list_size() > self.client.max_header_list {
+            let is_too_large = fields.list_size() > self.client.max_header_list;
+            if !may_be_held || is_too_large {
                 // There is nothing wrong with them.
-                self.abort(id, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);
+                if !is_too_large || self.client_pays(id) {
+                    self.abort(id, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);
+                }
                 return Ok(());
             }
             self.held_fields += fields.len();
@@ -153,7 +156,11 @@ impl<R> Core<R> {
         let head = message::response(fields)?;
         let limit = self.client.max_header_list;
         if limit < self.config.max_header_list && fields.list_size() > limit {
-            return Err(message::Malformed);
+            // There is nothing wrong with it, either.
+            if self.client_pays(id) {
+                self.answer(id, Answer::RESPONSE_TOO_LARGE);
+            }
+            return Ok(());
         }
         if head.is_informational() {
             let (mut count, mut size) = (1, fields.list_size());
@@ -172,8 +179,8 @@ impl<R> Core<R> {
         // Responses that have no content, whatever their length says (RFC 9110 §6.4.1); a tunnel has no length.
         flow.content_left = match head.status {
             _ if stream.is_head => Some(0),
-            204 | 304 => Some(0),
             200..=299 if stream.is_connect => None,
+            204 | 304 => Some(0),
             _ => head.content_length,
         };
         if ends && flow.check_end().is_err() {

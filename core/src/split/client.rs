@@ -6,6 +6,7 @@ use super::answers::Answer;
 use super::core::Core;
 use super::message;
 use super::peer::{Event, Fault};
+use super::priority;
 use super::reader::DataHead;
 use super::report::RequestReport;
 use super::stream::Response;
@@ -146,7 +147,7 @@ impl<R> Core<R> {
         let flow = &mut stream.up;
         let checked = if flow.is_ended {
             Err(ErrorCode::STREAM_CLOSED)
-        } else if !ends || self.client.is_oversized || message::trailers(&self.client.fields).is_err() {
+        } else if !ends || message::trailers(&self.client.fields).is_err() {
             Err(ErrorCode::PROTOCOL_ERROR)
         } else {
             flow.check_end()
@@ -159,18 +160,18 @@ impl<R> Core<R> {
             self.abort_for_client(id, ErrorCode::ENHANCE_YOUR_CALM);
             return Ok(());
         }
-        let link = stream.link;
-        if let Some(link) = self.links.iter().find(|candidate| Some(candidate.id) == link) {
-            // What the backend would end its connection for. Its request has been passed on: REFUSED_STREAM would say that it may be
-            // sent again (RFC 9113 §8.7).
-            if self.client.fields.list_size() > link.peer.max_header_list {
-                flow.is_ended = true;
-                match stream.response {
-                    Response::Final => self.abort_for_client(id, ErrorCode::CANCEL),
-                    _ => self.answer(id, Answer::TOO_LARGE),
-                }
-                return Ok(());
+        let link = self.links.iter().find(|candidate| Some(candidate.id) == stream.link);
+        let size = self.client.fields.list_size();
+        // What the backend would end its connection for. Its request has been passed on: REFUSED_STREAM would say that it may be
+        // sent again (RFC 9113 §8.7).
+        if self.client.is_oversized || link.is_some_and(|link| size > link.peer.max_header_list) {
+            flow.is_ended = true;
+            if stream.response == Response::Final {
+                self.abort_for_client(id, ErrorCode::CANCEL);
+            } else if self.client_pays(id) {
+                self.answer(id, Answer::TOO_LARGE);
             }
+            return Ok(());
         }
         self.held_fields += self.client.fields.len();
         flow.is_ended = true;
@@ -287,8 +288,12 @@ impl<R> Core<R> {
         Ok(())
     }
 
-    /// RFC 9218 §7.1: goes to the backend of its stream, which has the same id there. Of an idle stream it is dropped.
+    /// RFC 9218 §7.1: goes to the backend of its stream, which has the same id there. Of an idle stream it is dropped, and so is one
+    /// that a backend might reset the stream for, or end the connection.
     fn priority_update(&mut self, id: u32, payload: &[u8]) {
+        if !priority::is_valid(payload.get(4..).unwrap_or_default()) {
+            return;
+        }
         let Some(stream) = self.streams.get(id).filter(|stream| stream.is_open_at_link) else { return };
         let Some(link) = stream.link else { return };
         let mark = self.config.output_mark;

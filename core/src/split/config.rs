@@ -11,7 +11,8 @@ use super::report::RequestObserver;
 /// Memory of one connection is bounded by about `max_concurrent_streams` × 2 × `stream_window` (uploads that no backend
 /// reads), `backend_connection_window` for each backend (downloads that the client does not read), `max_replay_total`,
 /// `max_held_fields` and `max_concurrent_streams` × 4 × 4 KiB of small trailers, and for each side two batches (one of them
-/// being written) of twice `output_mark` and one header list, one frame and one read.
+/// being written) of twice `output_mark` and one header list, one frame and one read. Payload is counted by its length: what is
+/// cut out of reads keeps them alive, at worst eight times as much, if the client cuts its reads so.
 ///
 /// A duration that no clock reaches, such as [`Duration::MAX`], means that there is no deadline.
 #[derive(Clone, Debug)]

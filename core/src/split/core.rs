@@ -142,6 +142,17 @@ impl<R> Core<R> {
         }
     }
 
+    /// A stream that is to be ended for what the client did, and without a reset to it: it pays for the one that the backend gets,
+    /// as for those that it gets itself (CVE-2025-8671). Says whether it could; else it is told to go.
+    pub(super) fn client_pays(&mut self, id: u32) -> bool {
+        let is_told = self.streams.get(id).is_some_and(|stream| stream.is_open_at_link);
+        if is_told && !self.own_resets.spend(1, self.now) {
+            self.fail_client(ErrorCode::ENHANCE_YOUR_CALM);
+            return false;
+        }
+        true
+    }
+
     pub(super) fn remember(&mut self, id: u32) {
         // At least all that one event can end: a backend takes all its streams with it.
         let least = self.most_streams().min(SURELY_REMEMBERED);

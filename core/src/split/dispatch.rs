@@ -42,11 +42,17 @@ impl<R> Core<R> {
     pub(super) fn retry(&mut self, id: u32, was_waiting: bool) {
         let max_retries = self.config.max_retries;
         let Some(stream) = self.streams.get_mut(id) else { return };
-        stream.link = None;
         let is_whole = was_waiting || (stream.is_replayable && stream.response == Response::None);
         if !is_whole || stream.retries >= max_retries {
-            return self.abort(id, ErrorCode::REFUSED_STREAM, ErrorCode::CANCEL);
+            // A backend that answers and then says that it did not process: nobody knows what it did. What is held of its response
+            // is of its windows still, until the stream is forgotten.
+            let code = match stream.response {
+                Response::Final => ErrorCode::INTERNAL_ERROR,
+                _ => ErrorCode::REFUSED_STREAM,
+            };
+            return self.abort(id, code, ErrorCode::CANCEL);
         }
+        stream.link = None;
         stream.retries += 1;
         self.replay_held = self.replay_held.saturating_sub(stream.kept.len());
         stream.rewind();

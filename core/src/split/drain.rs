@@ -50,9 +50,10 @@ impl<R> Core<R> {
         fixed.map_or(self.last_stream, |last| last.min(self.last_stream))
     }
 
-    /// Ends when there is nothing more to wait for, the last words of requests to their backends included.
+    /// Ends when there is nothing more to wait for: the last words of responses to the client, and of requests to their backends, are
+    /// written.
     pub(super) fn end_if_done(&mut self) {
-        if self.end.is_some() || !self.streams.is_empty() || !self.client.outbox.is_empty() {
+        if self.end.is_some() || !self.streams.is_empty() || !self.client.is_written() {
             return;
         }
         if self.links.iter().any(|link| link.highest > 0 && !link.peer.is_written()) {
@@ -60,7 +61,7 @@ impl<R> Core<R> {
         }
         if self.drain.as_ref().is_some_and(|drain| drain.last.is_some()) {
             self.finish(SplitOutcome::Drained);
-        } else if self.client_leaves && self.client.in_flight().is_none() {
+        } else if self.client_leaves {
             self.finish(SplitOutcome::Left);
         }
     }

@@ -107,6 +107,30 @@ fn responses_that_are_given_up_keep_nothing_of_the_connections_window() {
     assert_eq!(rig.machine.buffered(), 0);
 }
 
+/// The same where the backend takes them back itself, which it must not: others go on with its connection.
+#[test]
+fn responses_that_a_backend_disowns_keep_nothing_of_its_window() {
+    let mut config = SplitConfig::default();
+    config.backend_connection_window = 65_535;
+    let mut rig = Rig::with(config);
+    rig.client.say_settings(0, 4_096, None, &[]);
+    for id in [1, 3, 5, 7, 9] {
+        rig.get(id, "/");
+        rig.at("rest").say_head(id, &OK, false, None);
+        if id > 1 {
+            rig.at("rest").say_data(id, &[b'x'; 16_000], false, None);
+        }
+        rig.run();
+    }
+    rig.at("rest").say_goaway(1, 0);
+    rig.run();
+    for id in [3, 5, 7, 9] {
+        // Not REFUSED_STREAM: nobody knows what it did.
+        rig.expect_client(id, &[head(&OK), Word::Reset(2)]);
+    }
+    assert!(rig.at("rest").sendable(1) > 32_000, "{}", rig.at("rest").sendable(1));
+}
+
 /// Responses that stand still, because the client takes nothing of them, hold a part of their backend's connection window. What is
 /// left of it goes round for the others, however little it is.
 #[test]

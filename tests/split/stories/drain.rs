@@ -161,6 +161,26 @@ fn the_end_of_a_request_is_written_before_its_connection_is_closed() {
     }
 }
 
+/// A response is finished when its client has taken it, and not when it was composed for it.
+#[test]
+fn a_client_that_is_slow_gets_the_end_of_its_response() {
+    let mut rig = Rig::new();
+    rig.get(1, "/");
+    rig.machine.handle_shutdown(rig.now);
+    rig.run();
+    assert_eq!(rig.client.goaways.last(), Some(&(1, 0)));
+    rig.stick(None);
+    rig.at("rest").say_head(1, &OK, false, None);
+    rig.at("rest").say_data(1, b"the last words", true, None);
+    rig.run();
+    assert_eq!(rig.machine.streams(), 0);
+    rig.pass(Duration::from_secs(3));
+    assert_eq!((rig.outcome, rig.client_closed), (None, None));
+    rig.unstick(None);
+    rig.expect_client(1, &[head(&OK), data("the last words"), Word::End]);
+    assert_eq!(rig.outcome, Some(SplitOutcome::Drained));
+}
+
 /// A backend that never got a request has nothing to lose: what it was greeted with is not waited for.
 #[test]
 fn a_backend_without_requests_holds_up_no_end() {

@@ -187,7 +187,7 @@ fn responses_without_content_may_announce_some() {
         rig.expect_client(id, &[head(&response(status)), Word::End]);
     }
     // Behind the success of a CONNECT it means nothing (RFC 9110 §9.3.6), behind its failure it does.
-    for (id, status) in [(7, "200"), (9, "403")] {
+    for (id, status) in [(7, "200"), (9, "403"), (11, "204")] {
         rig.client.say_head(id, &[(":method", "CONNECT"), (":authority", "db:5432")], false, None);
         rig.run();
         rig.at("rest").say_head(id, &response(status), false, None);
@@ -196,6 +196,7 @@ fn responses_without_content_may_announce_some() {
     }
     rig.expect_client(7, &[head(&response("200")), data("tunnel"), Word::End]);
     rig.expect_client(9, &[head(&response("403")), Word::Reset(2)]);
+    rig.expect_client(11, &[head(&response("204")), data("tunnel"), Word::End]);
 }
 
 /// RFC 9113 §6.9: an error of the stream alone.

@@ -250,6 +250,8 @@ fn priority_is_dropped_and_its_update_goes_to_the_backend() {
     encode_frame(&mut rig.client.out, Kind::PRIORITY, 0, 1, b"\0\0\0\0\x10");
     encode_frame(&mut rig.client.out, Kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=1");
     encode_frame(&mut rig.client.out, Kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x07u=1");
+    // Servers reset the stream for this one, or end the connection: that would cost the client nothing.
+    encode_frame(&mut rig.client.out, Kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x01u=!");
     rig.run();
     assert_eq!(rig.at("rest").priority_updates, [1]);
 }
