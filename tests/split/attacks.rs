@@ -74,6 +74,26 @@ fn made_you_reset() {
     }
 }
 
+/// What frames that carry nothing may cost is earned by those that carry something: two and one for each KiB.
+#[test]
+fn data_pays_for_frames_without_any() {
+    let pings = |data: usize| {
+        let mut config = SplitConfig::default();
+        // SETTINGS take 20 of it.
+        config.idle_frames = Rate::new(30, 0);
+        let mut rig = Rig::with(config);
+        rig.client.say_head(1, &POST, false, None);
+        if data > 0 {
+            rig.client.say_data(1, &vec![b'x'; data], false, None);
+        }
+        rig.run();
+        until_calm(&mut rig, 200, 70_000, |client, _| client.say_ping(*b"12345678"))
+    };
+    for (data, earned) in [(64, 2), (1_023, 2), (1_024, 3), (10_239, 11), (10_240, 12)] {
+        assert_eq!(pings(data), pings(0) + earned, "{data}");
+    }
+}
+
 /// The same where the client is answered instead of reset, and only a backend sees the reset.
 #[test]
 fn backends_made_to_be_reset() {

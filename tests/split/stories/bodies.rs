@@ -145,6 +145,22 @@ fn the_windows_of_streams_shrink_with_the_acknowledgement() {
     }
 }
 
+/// What has no body but trailers is passed on without an empty one.
+#[test]
+fn trailers_without_a_body_are_one_frame() {
+    let mut rig = Rig::new();
+    rig.client.say_head(1, &POST, false, None);
+    rig.run();
+    rig.at("rest").say_head(1, &OK, false, None);
+    rig.run();
+    let before = (rig.at("rest").frames, rig.client.frames);
+    rig.client.say_head(1, &[("a", "b")], true, None);
+    rig.at("rest").say_head(1, &[("c", "d")], true, None);
+    rig.run();
+    assert_eq!((rig.at("rest").frames, rig.client.frames), (before.0 + 1, before.1 + 1));
+    rig.expect_client(1, &[head(&OK), head(&[("c", "d")]), Word::End]);
+}
+
 /// What waits for the window of the client's connection has its turn when there is some, and is given up like all that the client does
 /// not take, however often it is looked at meanwhile.
 #[test]
