@@ -131,6 +131,8 @@ impl<R> Core<R> {
     fn response(&mut self, id: u32, ends: bool, fields: &mut Fields) -> Result<(), message::Malformed> {
         let may_be_held = self.may_hold_trailers(fields.len());
         let Some(stream) = self.streams.get_mut(id) else { return Ok(()) };
+        // Nothing is cut short at the backend then, and nobody has to pay for it.
+        let is_over = ends && stream.up.is_sent;
         let flow = &mut stream.down;
         if stream.response == Response::Final {
             message::trailers(fields)?;
@@ -140,7 +142,7 @@ impl<R> Core<R> {
             let is_too_large = fields.list_size() > self.client.max_header_list;
             if !may_be_held || is_too_large {
                 // There is nothing wrong with them.
-                if !is_too_large || self.client_pays(id) {
+                if !is_too_large || is_over || self.client_pays(id) {
                     self.abort(id, ErrorCode::INTERNAL_ERROR, ErrorCode::CANCEL);
                 }
                 return Ok(());
@@ -157,7 +159,7 @@ impl<R> Core<R> {
         let limit = self.client.max_header_list;
         if limit < self.config.max_header_list && fields.list_size() > limit {
             // There is nothing wrong with it, either.
-            if self.client_pays(id) {
+            if is_over || self.client_pays(id) {
                 self.answer(id, Answer::RESPONSE_TOO_LARGE);
             }
             return Ok(());

@@ -173,6 +173,28 @@ fn a_head_that_is_too_large_for_the_client_is_answered_for() {
     assert_eq!(rig.at("rest").words(3).last(), Some(&Word::Reset(8)), "there is nothing wrong with it");
 }
 
+/// What a backend has finished costs it nothing to give up: a client with small bounds is not told to go for it.
+#[test]
+fn a_finished_response_that_is_too_large_costs_the_client_nothing() {
+    let mut config = SplitConfig::default();
+    config.own_resets = oneport_core::split::Rate::new(1, 0);
+    let mut rig = Rig::with(config);
+    let limit = Setting { id: SettingId::MAX_HEADER_LIST_SIZE, value: 100 };
+    rig.client.say_settings(65_535, 4_096, None, &[limit]);
+    let long = "y".repeat(100);
+    for id in (1..40).step_by(2) {
+        rig.get(id, "/");
+        if id % 4 == 1 {
+            rig.at("rest").say_head(id, &OK, false, None);
+            rig.at("rest").say_head(id, &[("x", &long)], true, None);
+        } else {
+            rig.at("rest").say_head(id, &[(":status", "200"), ("x", &long)], true, None);
+        }
+        rig.run();
+        assert_eq!(rig.outcome, None, "{id}");
+    }
+}
+
 /// At the mark nothing of others is looked at any more that would add to what a side does not take, and no request is added to it;
 /// the side alone may cause twice as much on itself. A backend is read once all the same, for when it has its turn.
 #[test]
