@@ -77,7 +77,7 @@ pub struct SplitConfig {
     /// Streams that a client resets or opens in excess (CVE-2023-44487); beyond it GOAWAY. Default 1,000 and 100 a second
     /// (nghttp2 1,000 and 33; netty 200 in 30 s).
     pub resets: Rate,
-    /// Streams that the machine has to reset for a client (CVE-2025-8671); beyond it GOAWAY. Default 1,000 and 100 a second
+    /// Streams that the machine has to reset for what a client did, to it or only to their backend (CVE-2025-8671); beyond it GOAWAY. Default 1,000 and 100 a second
     /// (h2 1,024; nghttp2 10,000 and 330).
     pub own_resets: Rate,
     /// Frames that carry nothing: PING, PRIORITY, WINDOW_UPDATE, empty or unknown ones cost 1, SETTINGS 20; DATA in either
