@@ -163,7 +163,7 @@ def held(target, count):
     done, failed, errored = map(int, RESULT.search(client.process.stdout.read()).groups())
     client.end()
     if failed + errored or done < count:
-        raise Failed(f"{target.address}: {count} connections, of whose requests {done} succeeded, {failed} failed, {errored} had errors: that is no measurement of memory")
+        raise Failed(f"{target.argv[0]}: {count} connections, of whose requests {done} succeeded, {failed} failed, {errored} had errors: that is no measurement of memory")
     return {"before": before, "each": grown / count}
 
 

@@ -239,8 +239,8 @@ pub fn contains_token(token: impl Into<String>) -> HeaderCondition {
     HeaderCondition::ContainsToken(token.into())
 }
 
-/// A first request for exactly this path, which begins with `/`; the query does not count. Compared byte by byte: percent-encoding and `..` are not
-/// resolved.
+/// A first request for exactly this path, which begins with `/`; the query does not count. Compared byte by byte: percent-encoding
+/// and `..` are not resolved.
 pub fn path(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Path(path.into())))
 }
@@ -255,8 +255,9 @@ pub fn path_prefix(path: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::PathPrefix(path)))
 }
 
-/// A first request for this host: `:authority`, else an absolute-form target, else Host; without port, which belongs in no `name`; a trailing dot does not count, case-insensitive
-/// (see [`Request::authority`](crate::Request::authority)). `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
+/// A first request for this host: `:authority`, else an absolute-form target, else Host; without port, which belongs in no `name`; a
+/// trailing dot does not count, case-insensitive (see [`Request::authority`](crate::Request::authority)).
+/// `*.example.org` takes every name below `example.org`, at any depth, and not `example.org` itself.
 pub fn authority(name: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::Authority(HostPattern::new(name.into()))))
 }
@@ -276,18 +277,20 @@ pub fn grpc_service(service: impl Into<String>) -> Matcher {
     Matcher(Term::Request(RequestTerm::GrpcService(service.into())))
 }
 
-/// A call of gRPC-Web, which is a POST; the preflight of a browser (OPTIONS) is none. See [`Request::is_grpc_web`](crate::Request::is_grpc_web).
+/// A call of gRPC-Web, which is a POST; the preflight of a browser (OPTIONS) is none. See
+/// [`Request::is_grpc_web`](crate::Request::is_grpc_web).
 pub const fn grpc_web() -> Matcher {
     Matcher(Term::Request(RequestTerm::GrpcWeb))
 }
 
-/// A WebSocket handshake: HTTP/1 GET with `Upgrade: websocket` and `Connection: upgrade` (RFC 6455 §4.1), or HTTP/2 CONNECT with `:protocol = websocket`
-/// (RFC 8441 §5).
+/// A WebSocket handshake: HTTP/1 GET with `Upgrade: websocket` and `Connection: upgrade` (RFC 6455 §4.1), or HTTP/2 CONNECT with
+/// `:protocol = websocket` (RFC 8441 §5).
 pub const fn websocket() -> Matcher {
     Matcher(Term::Request(RequestTerm::WebSocket))
 }
 
-/// HTTP/1 with an offer to go on in HTTP/2, by `Upgrade: h2c` and `Connection: upgrade` (RFC 7540 §3.2, deprecated by RFC 9113 and still sent by `curl --http2`).
+/// HTTP/1 with an offer to go on in HTTP/2, by `Upgrade: h2c` and `Connection: upgrade` (RFC 7540 §3.2, deprecated by RFC 9113 and
+/// still sent by `curl --http2`).
 pub const fn h2c_upgrade() -> Matcher {
     Matcher(Term::Request(RequestTerm::H2cUpgrade))
 }

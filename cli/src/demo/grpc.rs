@@ -14,7 +14,7 @@ pub(crate) const SERVICE: &str = "oneport.demo";
 /// Serves the connections of `incoming`; once it has ended, asks them to end, and returns when they have.
 ///
 /// # Errors
-/// An error of `incoming`.
+/// None that is known: tonic passes over those of `incoming`.
 pub(crate) async fn grpc<IO>(incoming: impl Stream<Item = io::Result<IO>>) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
