@@ -60,7 +60,7 @@ macro_rules! suite {
                 an_upload_waits_for_its_server, a_download_waits_for_its_client, bodies_both_ways_at_once,
                 a_share_that_hangs_is_alone, a_server_that_stops_reading_is_alone, every_cut_of_the_clients_stream,
                 other_protocols_are_routed_as_before, openings_have_their_deadlines, a_stream_from_elsewhere_is_split,
-                a_broken_client_gets_a_goaway, everybody_is_greeted_at_once;
+                a_broken_client_gets_a_goaway, each_has_one_end, everybody_is_greeted_at_once;
             refusals: a_refusal_reaches_a_client_that_still_sends, a_head_that_is_too_large_is_answered,
                 lingering_ends_after_its_time, lingering_ends_after_its_bytes,
                 refusals_in_progress_are_bounded, a_place_among_the_refusals_comes_back, a_refused_client_need_not_read,

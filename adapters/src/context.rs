@@ -10,7 +10,7 @@ use oneport_core::{Config, Facts, Handover, Matcher, MuxMachine, Outcome, Routes
 use crate::address::Addresses;
 use crate::limits::Limits;
 use crate::registry::Registry;
-use crate::stats::{OutcomeHook, Report, Stats};
+use crate::stats::{Hooks, Report, Stats};
 use crate::talk::Talk;
 
 /// The table and the names that a user has built up so far.
@@ -21,7 +21,7 @@ pub(crate) struct Plan {
     config: Config,
     split: SplitConfig,
     pub(crate) limits: Limits,
-    pub(crate) hook: Option<Box<OutcomeHook>>,
+    pub(crate) hooks: Hooks,
 }
 
 impl Plan {
@@ -69,7 +69,7 @@ impl Plan {
             split: Arc::new(self.split),
             lingering: AtomicUsize::new(0),
             limits: self.limits,
-            stats: Arc::new(Stats::new(self.hook)),
+            stats: Arc::new(Stats::new(self.hooks)),
         })
     }
 }

@@ -52,7 +52,7 @@ pub mod tokio;
 
 pub use address::{Address, Addresses};
 pub use limits::{Limits, EVICTION_GRACE};
-pub use oneport_core::split::SplitConfig;
+pub use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
 pub use oneport_core::{
     self as core, ledger, matchers, Bound, Config, Fact, Facts, Greeting, GreetingError, HttpVersion,
     Matcher, Opening, Outcome, Phase, Reason, Request, Verdict, Why,
@@ -64,7 +64,7 @@ pub use registry::Undecided;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 pub use split::{Bridge, BridgeEnd};
 #[cfg(any(feature = "tokio", feature = "smol"))]
-pub use stats::{Counters, Report, Tally, TallyKey};
+pub use stats::{Counters, Report, SplitReport, SplitTally, SplitTallyKey, Tally, TallyKey};
 
 /// The README's examples compile.
 #[cfg(all(

@@ -9,6 +9,7 @@ mod ask;
 mod bridge;
 mod driver;
 mod hop;
+mod life;
 mod link;
 #[cfg(test)]
 pub(crate) mod tests;

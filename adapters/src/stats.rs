@@ -1,4 +1,4 @@
-//! What a listener has done: a hook per connection and counters over all.
+//! What a listener has done: hooks per connection and counters over all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,6 +6,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use oneport_core::split::SplitOutcome;
 use oneport_core::Outcome;
 
 use crate::address::Addresses;
@@ -28,7 +29,30 @@ pub struct Report<'a> {
     pub detail: Option<&'a str>,
 }
 
+/// How a connection ended whose requests were routed one by one. Each of which a [`Report`] says
+/// [`Why::PerRequest`](crate::Why::PerRequest) makes exactly one.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SplitReport<'a> {
+    /// Both ends of the client's connection.
+    pub addresses: &'a Addresses,
+    /// What became of it; `None` if it was dropped with the executor that it was on.
+    pub outcome: Option<SplitOutcome>,
+    /// Requests that the routes were asked for. Malformed ones, and those refused with REFUSED_STREAM, are not among them.
+    pub requests: u64,
+    /// From its verdict to its end.
+    pub lasted: Duration,
+}
+
 pub(crate) type OutcomeHook = dyn Fn(&Report<'_>) + Send + Sync;
+pub(crate) type SplitEndHook = dyn Fn(&SplitReport<'_>) + Send + Sync;
+
+/// Whom to tell.
+#[derive(Default)]
+pub(crate) struct Hooks {
+    pub(crate) outcome: Option<Box<OutcomeHook>>,
+    pub(crate) split_end: Option<Box<SplitEndHook>>,
+}
 
 /// How often something happened.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -54,6 +78,28 @@ pub struct TallyKey {
     pub route: Option<String>,
 }
 
+/// How often connections ended whose requests were routed one by one.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SplitTally {
+    /// Connections.
+    pub count: u64,
+    /// The sum of their requests, as [`SplitReport::requests`].
+    pub requests: u64,
+    /// The sum of their times from verdict to end.
+    pub lasted: Duration,
+}
+
+/// What a [`SplitTally`] is about.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct SplitTallyKey {
+    /// [`SplitOutcome::name`]; `dropped` where there is none.
+    pub outcome: &'static str,
+    /// The phase or the error code, where the outcome has one.
+    pub detail: String,
+}
+
 /// What a listener has done so far.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -66,6 +112,8 @@ pub struct Counters {
     pub not_http2: u64,
     /// Connections by outcome, detail and route.
     pub tallies: BTreeMap<TallyKey, Tally>,
+    /// Connections whose requests were routed one by one and that have ended, by the way they did. (Among `tallies` they are routed.)
+    pub splits: BTreeMap<SplitTallyKey, SplitTally>,
 }
 
 impl Counters {
@@ -78,12 +126,12 @@ impl Counters {
 #[derive(Default)]
 pub(crate) struct Stats {
     counters: Mutex<Counters>,
-    hook: Option<Box<OutcomeHook>>,
+    hooks: Hooks,
 }
 
 impl Stats {
-    pub(crate) fn new(hook: Option<Box<OutcomeHook>>) -> Self {
-        Self { counters: Mutex::default(), hook }
+    pub(crate) fn new(hooks: Hooks) -> Self {
+        Self { counters: Mutex::default(), hooks }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counters> {
@@ -120,10 +168,30 @@ impl Stats {
         tally.greeted += u64::from(report.greeted);
         tally.time_to_verdict += report.time_to_verdict;
         drop(counters);
-        if let Some(hook) = &self.hook {
-            // It may run in the server's loop that accepts, and while the panic of another closure unwinds: its own goes no further.
-            let _ = catch_unwind(AssertUnwindSafe(|| hook(report)));
-        }
+        call(self.hooks.outcome.as_deref(), report);
+    }
+
+    pub(crate) fn split_ended(&self, report: &SplitReport<'_>) {
+        let detail = match report.outcome {
+            Some(SplitOutcome::Refused(code)) => code.to_string(),
+            Some(SplitOutcome::TimedOut(phase)) => phase.name().to_owned(),
+            _ => String::new(),
+        };
+        let key = SplitTallyKey { outcome: report.outcome.map_or("dropped", SplitOutcome::name), detail };
+        let mut counters = self.lock();
+        let tally = counters.splits.entry(key).or_default();
+        tally.count += 1;
+        tally.requests += report.requests;
+        tally.lasted += report.lasted;
+        drop(counters);
+        call(self.hooks.split_end.as_deref(), report);
+    }
+}
+
+/// A hook may run in the server's loop that accepts, and while the panic of another closure unwinds: its own goes no further.
+fn call<R>(hook: Option<&(dyn Fn(&R) + Send + Sync)>, report: &R) {
+    if let Some(hook) = hook {
+        let _ = catch_unwind(AssertUnwindSafe(|| hook(report)));
     }
 }
 

@@ -30,7 +30,7 @@ use crate::table::Plan;
 pub(crate) use bind::{bind, Bound};
 use deliver::{deliver, Carrier};
 use pipes::Pipes;
-use requests::log_requests;
+use requests::{log_requests, split_closed};
 pub(crate) use signals::StopSignals;
 use socket::{AnyListener, Socket};
 
@@ -145,6 +145,8 @@ fn build(
         let mut split = limits.split(plan.drain);
         split.on_request = Some(log_requests(plan, logger));
         mux.per_request_with(split);
+        let logger = logger.clone();
+        mux.on_split_end(move |report| logger.log(&split_closed(report)));
     }
     let mut routes = Vec::new();
     for route in &plan.routes {

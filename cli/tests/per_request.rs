@@ -204,7 +204,28 @@ fn a_signal_drains_what_is_split() {
     assert_eq!(client.goaway(), (0x7fff_ffff, 0));
     assert_eq!(client.goaway(), (1, 0));
     assert_eq!(client.frame().map(|(head, _)| head), None);
+    let line = serve.logged("\"closed\"");
+    assert!(line.contains("\"end\":\"drained\"") && line.contains("\"requests\":1"), "{line}");
     assert!(serve.wait().success());
+}
+
+/// Who breaks the protocol is logged with the code that it was told; who leaves in good order only for those who want all.
+#[test]
+fn the_end_of_each_connection_is_logged() {
+    let serve = Serve::start(nobody(), &["--per-request"]);
+    drop(Client::new(&serve));
+    let line = serve.logged("\"closed\"");
+    assert!(line.contains("\"debug\"") && line.contains("\"end\":\"left\""), "{line}");
+    let mut client = Client::new(&serve);
+    client.get(1);
+    assert_eq!(client.status(1), "502");
+    let peer = client.stream.local_addr().expect("an address").to_string();
+    client.get(2);
+    assert_eq!(client.goaway(), (1, 1));
+    let line = serve.logged("\"refused\"");
+    for part in ["\"info\"", "\"closed\"", "\"code\":\"PROTOCOL_ERROR\"", "\"requests\":1", &peer] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
 }
 
 /// As in connection mode: a process that was stopped for longer than its deadlines first takes what the sockets hold.

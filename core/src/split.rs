@@ -81,6 +81,7 @@ mod fields;
 mod fill;
 mod links;
 mod message;
+mod outcome;
 mod peer;
 mod pieces;
 mod priority;
@@ -96,6 +97,7 @@ pub use bucket::Rate;
 use bytes::Bytes;
 pub use config::SplitConfig;
 pub use links::BackendId;
+pub use outcome::{SplitOutcome, SplitPhase};
 pub use report::{RequestObserver, RequestReport};
 
 use self::core::Core;
@@ -126,40 +128,12 @@ pub enum ConnectionEnd {
 
 /// Why there is no connection to a backend.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub enum ConnectFailure {
     /// It can not be reached: the requests that wait are answered 502 or `grpc-status` 14, and the next one tries again.
     Down,
     /// The route is closed: the requests that wait, and all that follow, are answered 403 or `grpc-status` 7.
     Forbidden,
-}
-
-/// What a client was in when its time was over.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum SplitPhase {
-    /// [`SplitConfig::drain_deadline`].
-    Drain,
-    /// [`SplitConfig::headers_deadline`].
-    Headers,
-    /// [`SplitConfig::idle_deadline`].
-    Idle,
-    /// [`SplitConfig::opening_deadline`].
-    Opening,
-    /// [`SplitConfig::write_deadline`].
-    Write,
-}
-
-/// How the client's connection ended; each has exactly one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum SplitOutcome {
-    /// After [`SplitMachine::handle_shutdown`], with every request finished.
-    Drained,
-    /// The client has left.
-    Left,
-    /// The client broke the protocol or passed a bound, with the code that it was told.
-    Refused(ErrorCode),
-    /// A deadline.
-    TimedOut(SplitPhase),
 }
 
 /// What to do next.
@@ -339,6 +313,11 @@ impl<R> SplitMachine<R> {
     /// Bytes held: payload, heads of requests, frames and input that are not whole, and output that was not handed out.
     pub fn buffered(&self) -> usize {
         self.core.buffered()
+    }
+
+    /// Requests that the routes were asked for so far, as [`RequestObserver`] hears of them.
+    pub fn requests(&self) -> u64 {
+        self.core.requests
     }
 
     /// Streams that are known to the machine.

@@ -18,7 +18,7 @@ use ::std::time::{Duration, Instant};
 use oneport::tokio::StillOwed;
 use oneport::{
     Address, Addresses, BridgeEnd, Config, Counters, Facts, Limits, Matcher, Reason, Report, SplitConfig,
-    Undecided, Why,
+    SplitReport, Undecided, Why,
 };
 
 /// Opens muxes on one runtime.
@@ -35,7 +35,13 @@ pub(super) struct Setup {
     pub(super) split: Option<SplitConfig>,
     pub(super) routes: Vec<(&'static str, Leads)>,
     pub(super) source: Source,
-    pub(super) hook: Box<dyn Fn(&Report<'_>) + Send + Sync>,
+    pub(super) hooks: Hooks,
+}
+
+/// What is told of each connection.
+pub(super) struct Hooks {
+    pub(super) outcome: Box<dyn Fn(&Report<'_>) + Send + Sync>,
+    pub(super) split_end: Box<dyn Fn(&SplitReport<'_>) + Send + Sync>,
 }
 
 /// Which connections a route is for.

@@ -8,10 +8,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use oneport::matchers::{grpc, http1, http2, ssh, tls};
-use oneport::{Address, Addresses, Config, Counters, Limits, Matcher, Outcome, Report, SplitConfig};
+use oneport::{
+    Address, Addresses, Config, Counters, Limits, Matcher, Outcome, Report, SplitConfig, SplitOutcome,
+};
 
 use super::client::Client;
-use super::kit::{AcceptLog, Control, Faults, Kit, Leads, Route, Served, Setup, Source};
+use super::kit::{AcceptLog, Control, Faults, Hooks, Kit, Leads, Route, Served, Setup, Source};
 use super::{eventually, PATIENCE};
 use crate::flights::flight;
 
@@ -62,8 +64,11 @@ impl Records {
     }
 }
 
+/// How connections ended whose requests were routed one by one, and after how many of them.
+pub(super) type SplitEnds = Arc<Mutex<Vec<(Option<SplitOutcome>, u64)>>>;
+
 /// What is to be opened, in the making.
-pub(super) struct Plan(Setup, Records);
+pub(super) struct Plan(Setup, Records, SplitEnds);
 
 /// A mux that listens on TCP.
 pub(super) fn tcp() -> Plan {
@@ -94,6 +99,8 @@ impl Plan {
     fn new(source: Source) -> Self {
         let records = Records::default();
         let sink = records.clone();
+        let split_ends = SplitEnds::default();
+        let split_sink = split_ends.clone();
         let mut config = Config::default();
         // Who is to be greeted is greeted in tests that say so, and nobody by chance on a busy machine.
         config.settings_patience = 2 * PATIENCE;
@@ -103,17 +110,23 @@ impl Plan {
             split: None,
             routes: Vec::new(),
             source,
-            hook: Box::new(move |report| {
-                sink.add(Record {
-                    peer: report.addresses.peer.clone(),
-                    outcome: report.outcome,
-                    route: report.route.map(ToOwned::to_owned),
-                    greeted: report.greeted,
-                    time_to_verdict: report.time_to_verdict,
-                });
-            }),
+            hooks: Hooks {
+                outcome: Box::new(move |report| {
+                    sink.add(Record {
+                        peer: report.addresses.peer.clone(),
+                        outcome: report.outcome,
+                        route: report.route.map(ToOwned::to_owned),
+                        greeted: report.greeted,
+                        time_to_verdict: report.time_to_verdict,
+                    });
+                }),
+                split_end: Box::new(move |report| {
+                    let end = (report.outcome, report.requests);
+                    split_sink.lock().expect("no panic under it").push(end);
+                }),
+            },
         };
-        Self(setup, records)
+        Self(setup, records, split_ends)
     }
 
     pub(super) fn route(mut self, name: &'static str, matcher: Matcher) -> Self {
@@ -138,8 +151,8 @@ impl Plan {
 
     /// The hook does this, too, behind its record.
     pub(super) fn on_outcome(mut self, act: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
-        let record = self.0.hook;
-        self.0.hook = Box::new(move |report| {
+        let record = self.0.hooks.outcome;
+        self.0.hooks.outcome = Box::new(move |report| {
             record(report);
             act(report);
         });
@@ -182,9 +195,9 @@ impl Plan {
     }
 
     pub(super) fn open(self, kit: &dyn Kit) -> Port {
-        let Self(setup, records) = self;
+        let Self(setup, records, split_ends) = self;
         let opened = kit.open(setup);
-        Port { address: opened.address, routes: opened.routes, control: opened.control, records }
+        Port { address: opened.address, routes: opened.routes, control: opened.control, records, split_ends }
     }
 }
 
@@ -194,6 +207,7 @@ pub(super) struct Port {
     pub(super) routes: BTreeMap<&'static str, Box<dyn Route>>,
     pub(super) control: Box<dyn Control>,
     pub(super) records: Records,
+    pub(super) split_ends: SplitEnds,
 }
 
 impl Port {

@@ -11,6 +11,7 @@ use oneport_core::split::{
 };
 
 use super::ask::{ask, Ask};
+use super::life::Life;
 use super::Hop;
 use crate::backlog::{Reserve, Sender};
 use crate::context::{ConnectionInfo, Shared};
@@ -43,8 +44,7 @@ pub(crate) struct Driver<C, A> {
     backends: Vec<Backend<A>>,
     slots: Arc<Vec<Sender<A>>>,
     make: Box<dyn Fn(Share) -> A + Send>,
-    shared: Arc<Shared>,
-    info: ConnectionInfo,
+    life: Life,
     ticket: Ticket,
     is_idle: bool,
     is_told_to_go: bool,
@@ -93,8 +93,7 @@ impl<C: Hop, A> Driver<C, A> {
             backends: Vec::new(),
             slots,
             make: Box::new(make),
-            shared,
-            info,
+            life: Life::new(shared, info, now),
             ticket,
             is_idle: true,
             is_told_to_go: false,
@@ -200,11 +199,14 @@ impl<C: Hop, A> Driver<C, A> {
                     None => self.machine.handle_connect_failed(id, ConnectFailure::Down, now),
                 },
                 Output::Done(outcome) => {
+                    self.life.requests = self.machine.requests();
+                    self.life.end(Some(outcome), now);
                     self.outcome = Some(outcome);
                     self.until = None;
                     return;
                 }
                 Output::NeedInput { until } => {
+                    self.life.requests = self.machine.requests();
                     self.until = until;
                     return;
                 }
@@ -260,8 +262,8 @@ impl<C: Hop, A> Driver<C, A> {
                 Poll::Pending => false,
                 Poll::Ready(Ok(permit)) => {
                     let (ask, asked) = ask();
-                    let name = self.shared.names.get(*route).cloned();
-                    let info = ConnectionInfo { route: name, ..self.info.clone() };
+                    let name = self.life.shared.names.get(*route).cloned();
+                    let info = ConnectionInfo { route: name, ..self.life.info.clone() };
                     *state = State::Asked(ask);
                     permit.send((self.make)(Share { asked, info, since: now }));
                     true

@@ -10,7 +10,7 @@ use super::socket::{blocking, Socket};
 use crate::address::{Address, Addresses};
 use crate::registry::Undecided;
 use crate::smol;
-use crate::stats::{Counters, Report};
+use crate::stats::{Counters, Report, SplitReport};
 use crate::{Config, Limits, Matcher, SplitConfig};
 
 /// Several servers behind one listener.
@@ -87,6 +87,14 @@ impl<L: Listener> Mux<L> {
     /// panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
         self.0.on_outcome(hook);
+    }
+
+    /// Calls `hook` once for each connection whose requests are routed one by one, when it has ended: for metrics and logs. (To
+    /// [`on_outcome`](Self::on_outcome) it was routed when that began.) It runs on the thread of
+    /// [`serve`](Self::serve): it must not block. Its
+    /// panics are caught and change nothing. The last call counts.
+    pub fn on_split_end(&mut self, hook: impl Fn(&SplitReport<'_>) + Send + Sync + 'static) {
+        self.0.on_split_end(hook);
     }
 
     /// A remote control.

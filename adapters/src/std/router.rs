@@ -119,7 +119,7 @@ impl RouterBuilder {
     /// Calls `hook` once for each connection, when its outcome is known, inside of
     /// [`Router::decide`]: it must not block. Its panics are caught and change nothing. The last call counts.
     pub fn on_outcome(mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) -> Self {
-        self.0.hook = Some(Box::new(hook));
+        self.0.hooks.outcome = Some(Box::new(hook));
         self
     }
 

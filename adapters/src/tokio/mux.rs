@@ -21,7 +21,7 @@ use crate::address::{Address, Addresses};
 use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
 use crate::registry::Undecided;
-use crate::stats::{Counters, Report};
+use crate::stats::{Counters, Report, SplitReport};
 use crate::{Config, Limits, Matcher, SplitConfig};
 
 /// Several servers behind one listener.
@@ -117,7 +117,14 @@ impl<L: Listener> Mux<L> {
     /// or, for one that is taken by its server, inside of that call, such as [`Incoming::accept`]; for [`Arrival::refuse`] on the
     /// task that this spawns. It must not block. Its panics are caught and change nothing. The last call counts.
     pub fn on_outcome(&mut self, hook: impl Fn(&Report<'_>) + Send + Sync + 'static) {
-        self.plan.hook = Some(Box::new(hook));
+        self.plan.hooks.outcome = Some(Box::new(hook));
+    }
+
+    /// Calls `hook` once for each connection whose requests are routed one by one, when it has ended: for metrics and logs. (To
+    /// [`on_outcome`](Self::on_outcome) it was routed when that began.) It runs on the connection's task: it must not block. Its
+    /// panics are caught and change nothing. The last call counts.
+    pub fn on_split_end(&mut self, hook: impl Fn(&SplitReport<'_>) + Send + Sync + 'static) {
+        self.plan.hooks.split_end = Some(Box::new(hook));
     }
 
     /// A remote control.

@@ -1,9 +1,9 @@
-//! Logs where each request goes, with `--per-request`.
+//! Logs where each request goes, and how their connections end, with `--per-request`.
 
 use std::time::Instant;
 
 use oneport::core::split::RequestObserver;
-use oneport::{Fact, Why};
+use oneport::{Fact, SplitOutcome, SplitPhase, SplitReport, Why};
 
 use crate::address::Backend;
 use crate::log::{Event, Level, Logger, Rate};
@@ -49,4 +49,28 @@ pub(super) fn log_requests(plan: &Plan, logger: &Logger) -> RequestObserver {
                 .with_some("missed", (missed > 0).then_some(missed)),
         );
     })
+}
+
+/// The event of a connection's end whose requests were routed one by one.
+pub(super) fn split_closed(report: &SplitReport<'_>) -> Event {
+    let (code, phase) = match report.outcome {
+        Some(SplitOutcome::Refused(code)) => (Some(code.to_string()), None),
+        Some(SplitOutcome::TimedOut(phase)) => (None, Some(phase.name())),
+        _ => (None, None),
+    };
+    let level = match report.outcome {
+        // How connections end in good order.
+        None
+        | Some(SplitOutcome::Drained | SplitOutcome::Left | SplitOutcome::TimedOut(SplitPhase::Idle)) => {
+            Level::Debug
+        }
+        Some(_) => Level::Info,
+    };
+    Event::new(level, "closed")
+        .with("end", report.outcome.map_or("dropped", SplitOutcome::name))
+        .with_some("code", code)
+        .with_some("phase", phase)
+        .with_some("peer", report.addresses.peer.tcp().map(|peer| peer.to_string()))
+        .with("requests", report.requests)
+        .with("lasted_ms", u64::try_from(report.lasted.as_millis()).unwrap_or(u64::MAX))
 }

@@ -257,6 +257,7 @@ impl<R> Core<R> {
         self.facts.put_request(request);
         let opening = Opening::new(&self.facts, PREFACE, true);
         let why = self.outlets.choose(&self.routes, &opening);
+        self.requests += 1;
         if let Some(observer) = &self.config.on_request {
             observer.tell(&RequestReport { facts: &self.facts, why });
         }

@@ -34,6 +34,8 @@ pub(super) struct Core<R> {
     pub(super) client: Peer,
     /// The highest stream that the client has opened.
     pub(super) last_stream: u32,
+    /// Requests that the routes were asked for.
+    pub(super) requests: u64,
     /// The client's open streams: those of which it waits for something, or something is waited for.
     pub(super) client_active: u32,
     /// Since when it has no request.
@@ -71,6 +73,7 @@ impl<R: Clone + PartialEq> Core<R> {
             now,
             started: now,
             last_stream: 0,
+            requests: 0,
             client_active: 0,
             idle_since: now,
             client_leaves: false,

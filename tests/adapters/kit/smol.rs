@@ -22,7 +22,9 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 use socket2::SockRef;
 
-use super::{About, AcceptLog, Bare, Control, Faults, Leads, Opened, Owes, Route, Served, Setup, Source};
+use super::{
+    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
+};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -30,20 +32,20 @@ pub(crate) struct Kit;
 
 impl super::Kit for Kit {
     fn open(&self, setup: Setup) -> Opened {
-        let Setup { config, limits, split, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hooks } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let inner = Async::<TcpListener>::bind(([127, 0, 0, 1], 0)).expect("a port");
                 let listener = Flaky { inner, errors: errors.into(), calls };
-                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hooks, |_, io, _, _| Err(io))
             }
             Source::Unix(path) => {
                 let listener = Async::<UnixListener>::bind(path).expect("a path");
-                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hooks, |_, io, _, _| Err(io))
             }
             Source::Handed | Source::Pairs => {
                 let listener = StreamListener::new(Never, Address::Unknown);
-                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, connect)
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hooks, connect)
             }
         }
     }
@@ -64,11 +66,12 @@ fn serve<L: Listener<Io: Inner>>(
     mut mux: Mux<L>,
     split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
-    hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
+    hooks: Hooks,
     connect: Connect<L::Io>,
 ) -> Opened {
-    mux.on_outcome(hook);
+    mux.on_outcome(hooks.outcome);
     if let Some(split) = split {
+        mux.on_split_end(hooks.split_end);
         mux.per_request_with(split);
     }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();

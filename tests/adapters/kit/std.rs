@@ -19,7 +19,9 @@ use oneport::{Address, Addresses, BridgeEnd, Config, Counters, Limits, Reason, S
 use socket2::SockRef;
 
 use super::smol::Flaky;
-use super::{About, AcceptLog, Bare, Control, Faults, Leads, Opened, Owes, Route, Served, Setup, Source};
+use super::{
+    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
+};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -27,34 +29,29 @@ pub(crate) struct Kit;
 
 impl super::Kit for Kit {
     fn open(&self, setup: Setup) -> Opened {
-        let Setup { config, limits, split, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hooks } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let inner = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
                 let listener = FlakyTcp { inner, errors, calls };
-                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hooks, |_, io, _| Err(io))
             }
             Source::Unix(path) => {
                 let listener = UnixListener::bind(path).expect("a path");
-                serve(Mux::with_bounds(listener, config, limits), split, routes, hook, |_, io, _| Err(io))
+                serve(Mux::with_bounds(listener, config, limits), split, routes, hooks, |_, io, _| Err(io))
             }
-            Source::Pairs if split.is_none() => route(config, limits, routes, hook),
+            Source::Pairs if split.is_none() => route(config, limits, routes, hooks),
             Source::Handed | Source::Pairs => {
                 let connect = |handle: &Handle<_>, end, addresses| handle.connect(end, addresses);
-                serve(Mux::with_bounds(Never, config, limits), split, routes, hook, connect)
+                serve(Mux::with_bounds(Never, config, limits), split, routes, hooks, connect)
             }
         }
     }
 }
 
 /// A router: what has faults is no socket that could be polled.
-fn route(
-    config: Config,
-    limits: Limits,
-    routes: Vec<(&'static str, Leads)>,
-    hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
-) -> Opened {
-    let mut router = Router::with_bounds(config, limits).on_outcome(hook);
+fn route(config: Config, limits: Limits, routes: Vec<(&'static str, Leads)>, hooks: Hooks) -> Opened {
+    let mut router = Router::with_bounds(config, limits).on_outcome(hooks.outcome);
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();
     let mut queues = BTreeMap::new();
     for (name, leads) in routes {
@@ -78,11 +75,12 @@ fn serve<L: Listener<Io: Twin>>(
     mut mux: Mux<L>,
     split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
-    hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
+    hooks: Hooks,
     connect: Connect<L::Io>,
 ) -> Opened {
-    mux.on_outcome(hook);
+    mux.on_outcome(hooks.outcome);
     if let Some(split) = split {
+        mux.on_split_end(hooks.split_end);
         mux.per_request_with(split);
     }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();

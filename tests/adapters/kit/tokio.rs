@@ -19,7 +19,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::{About, AcceptLog, Bare, Control, Faults, Leads, Opened, Owes, Route, Served, Setup, Source};
+use super::{
+    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
+};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl super::Kit for Kit {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let runtime = Arc::new(Running(Some(runtime)));
         let _inside = runtime.get().enter();
-        let Setup { config, limits, split, routes, source, hook } = setup;
+        let Setup { config, limits, split, routes, source, hooks } = setup;
         match source {
             Source::Tcp { errors, calls } => {
                 let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -42,7 +44,7 @@ impl super::Kit for Kit {
                     Mux::with_bounds(listener, config, limits),
                     split,
                     routes,
-                    hook,
+                    hooks,
                     |_, io, _, _| Err(io),
                 )
             }
@@ -53,13 +55,13 @@ impl super::Kit for Kit {
                     Mux::with_bounds(listener, config, limits),
                     split,
                     routes,
-                    hook,
+                    hooks,
                     |_, io, _, _| Err(io),
                 )
             }
             Source::Handed | Source::Pairs => {
                 let listener = StreamListener::new(Never, Address::Unknown);
-                serve(&runtime, Mux::with_bounds(listener, config, limits), split, routes, hook, connect)
+                serve(&runtime, Mux::with_bounds(listener, config, limits), split, routes, hooks, connect)
             }
         }
     }
@@ -95,11 +97,12 @@ fn serve<L: Listener<Io: AsFd>>(
     mut mux: Mux<L>,
     split: Option<SplitConfig>,
     routes: Vec<(&'static str, Leads)>,
-    hook: Box<dyn Fn(&oneport::Report<'_>) + Send + Sync>,
+    hooks: Hooks,
     connect: Connect<L::Io>,
 ) -> Opened {
-    mux.on_outcome(hook);
+    mux.on_outcome(hooks.outcome);
     if let Some(split) = split {
+        mux.on_split_end(hooks.split_end);
         mux.per_request_with(split);
     }
     let mut faces: BTreeMap<_, Box<dyn Route>> = BTreeMap::new();

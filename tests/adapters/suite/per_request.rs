@@ -8,8 +8,8 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use oneport::matchers::{grpc, path};
-use oneport::{Address, BridgeEnd, Outcome, Why};
-use oneport_core::wire::frame::PREFACE;
+use oneport::{Address, BridgeEnd, Outcome, SplitOutcome, Why};
+use oneport_core::wire::frame::{ErrorCode, PREFACE};
 
 use crate::adapters::client::Client;
 use crate::adapters::eventually;
@@ -365,6 +365,33 @@ pub(crate) fn a_broken_client_gets_a_goaway(kit: &dyn Kit) {
     client.hear_the_end().expect("a FIN");
     assert_eq!(client.peer.goaways, [(1, 1)]);
     assert!(server.io.read_to_end(&mut Vec::new()).is_err(), "its request was cut off");
+}
+
+/// How each split connection ends is told once, and counted: behind its outcome, which is that it was routed.
+pub(crate) fn each_has_one_end(kit: &dyn Kit) {
+    let mut port = tcp().otherwise("rest").per_request().open(kit);
+    let mut broken = Talker::client(port.client());
+    broken.get(1, "/");
+    broken.get(3, "/");
+    let mut server = Talker::server(port.accept("rest"));
+    server.until_asked(3);
+    assert!(port.split_ends.lock().expect("a lock").is_empty(), "it goes on");
+    // HEADERS on an even stream.
+    broken.io.send(b"\0\0\x03\x01\x05\0\0\0\x02\x82\x86\x84");
+    broken.hear_the_end().expect("a FIN");
+    let refused = (Some(SplitOutcome::Refused(ErrorCode::PROTOCOL_ERROR)), 2);
+    eventually("its end", || *port.split_ends.lock().expect("a lock") == [refused]);
+    drop(Talker::client(port.client()));
+    let left = (Some(SplitOutcome::Left), 0);
+    eventually("the other's end", || *port.split_ends.lock().expect("a lock") == [refused, left]);
+    assert_eq!(port.records.wait(2)[0].outcome, Outcome::Routed(Why::PerRequest));
+    let counters = port.control.counters();
+    let counted: Vec<_> = counters
+        .splits
+        .iter()
+        .map(|(key, tally)| (key.outcome, key.detail.as_str(), tally.count, tally.requests))
+        .collect();
+    assert_eq!(counted, [("left", "", 1, 0), ("refused", "PROTOCOL_ERROR", 1, 2)]);
 }
 
 /// The mux itself speaks HTTP/2 with a server at the other end of a socket, and says how that ends.

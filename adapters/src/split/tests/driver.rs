@@ -190,6 +190,25 @@ fn nothing_happens_unheard() {
     assert!(rig.driver.into_client().1, "the client is given time to read that");
 }
 
+/// A connection that is dropped with its executor has an end all the same, and no connection has two.
+#[test]
+fn the_end_is_told_once() {
+    let mut rig = Rig::new(&[OPENING, &request(1)].concat());
+    rig.run();
+    drop(rig.driver);
+    let splits = rig.shared.stats.counters().splits;
+    let counted: Vec<_> =
+        splits.iter().map(|(key, tally)| (key.outcome, tally.count, tally.requests)).collect();
+    assert_eq!(counted, [("dropped", 1, 1)]);
+
+    let mut rig = Rig::new(OPENING);
+    assert_eq!(rig.hears(|rig| rig.client.close()), Some(SplitOutcome::Left));
+    drop(rig.driver);
+    let splits = rig.shared.stats.counters().splits;
+    let counted: Vec<_> = splits.iter().map(|(key, tally)| (key.outcome, tally.count)).collect();
+    assert_eq!(counted, [("left", 1)]);
+}
+
 /// A place in the backlog becomes free.
 #[test]
 fn a_free_place_is_heard_of() {
