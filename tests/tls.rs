@@ -465,7 +465,6 @@ fn broken_rules() {
     };
     let twice = |extension: &[u8]| message(&[extension, extension].concat());
     let two_hosts = [0, 0, 0, 10, 0, 8, 0, 0, 1, b'a', 0, 0, 1, b'b'];
-    let host_behind_other = [0, 0, 0, 10, 0, 8, 7, 0, 1, b'a', 0, 0, 1, b'b'];
     for (rule, message, settled) in [
         ("the type is client_hello", patched(&sni, 0, 2), 0),
         ("the body has 41 bytes at least", patched(&[], 3, 40), 3),
@@ -511,13 +510,29 @@ fn broken_rules() {
         assert_eq!(answers[opening.len()], Progress::Invalid, "{rule}");
     }
 
-    // What stands behind a name of a type that does not exist is not read, as in rustls.
-    let behind_host = [0, 0, 0, 9, 0, 7, 0, 0, 1, b'a', 7, 0, 9];
-    for (extension, name) in [(&host_behind_other[..], None), (&behind_host, Some("a"))] {
-        let opening = records(&message(extension), &[16_384]);
+    // A name of a type that does not exist: Go's server looks for a host name behind it, by its length; that of rustls does not, and
+    // takes whatever stands there.
+    for (names, name) in [
+        (&[7, 0, 1, b'a', 0, 0, 1, b'b'][..], Some("b")),
+        (&[7, 0, 0, 8, 0, 1, 9, 0, 0, 1, b'b'], Some("b")),
+        (&[7, 0, 1, b'a', 0, 0, 1, b'b', 0, 0, 1, b'c'], Some("b")),
+        (&[0, 0, 1, b'a', 7, 0, 1, 9, 0, 0, 1, b'b'], Some("a")),
+        (&[0, 0, 1, b'a', 7, 0, 9], Some("a")),
+        (&[7, 0, 9, b'a', 0, 0, 1, b'b'], None),
+        (&[7, 0, 1, b'a', 0, 0, 0], None),
+        (&[7, 0, 1, b'a', 0, 0, 2, b'b'], None),
+        (&[7, 0, 1, b'a', 0, 0], None),
+        (&[7, 0, 1, b'a', 0], None),
+        (&[7, 0, 1, b'a'], None),
+        (&[7, 0], None),
+        (&[7], None),
+    ] {
+        let extension = [&[0, 0][..], &with_length_16(&with_length_16(names)), &alpn].concat();
+        let opening = records(&message(&extension), &[16_384]);
         let mut reader = HelloReader::new(LIMIT);
         assert_eq!(reader.scan(&opening), Progress::Done);
-        assert_eq!(reader.hello(&opening).expect("done").sni(), name);
+        let hello = reader.hello(&opening).expect("done");
+        assert_eq!((hello.sni(), hello.alpn().count()), (name, 1), "{names:?}");
     }
     // An extension that is not read may come twice: the backend judges it.
     let unknown = [0x50, 0, 0, 0, 0x50, 0, 0, 0];

@@ -348,7 +348,8 @@ pub fn any_of(matchers: impl IntoIterator<Item = Matcher>) -> Matcher {
 
 /// A closure over the facts. It must be a pure function of them and must not take back a match or a no match: an opening is looked at
 /// step by step, also one that comes in one piece, so of a fact that is unknown say [`Verdict::NeedMore`]. Once no fact can
-/// change any more, [`Verdict::NeedMore`] counts as no match.
+/// change any more, [`Verdict::NeedMore`] counts as no match; but where a bound has cut the opening off, facts stay unknown, and it
+/// is refused.
 pub fn facts_fn(judge: impl Fn(&Facts) -> Verdict + Send + Sync + 'static) -> Matcher {
     Matcher(Term::Facts(Arc::new(judge)))
 }

@@ -106,7 +106,8 @@ fn http1_request_lines() {
     settles(http1(), "GE", Verdict::NeedMore, 2);
     settles(http1(), "\r\n\r\n", Verdict::NoMatch, 3);
     settles(http1(), "GET  / HTTP/1.1\r\n", Verdict::NoMatch, 5);
-    settles(http1(), "GET / HTTP/1.2\r\n", Verdict::NoMatch, 14);
+    settles(http1(), "GET / HTTP/1.2\r\n", Verdict::Match, 16);
+    settles(http1(), "GET / HTTP/1.x\r\n", Verdict::NoMatch, 14);
     settles(http1(), "GET / HTTP/2.0\r\n", Verdict::NoMatch, 12);
     settles(http1(), "GET / http/1.1\r\n", Verdict::NoMatch, 7);
     settles(http1(), "\x16\x03\x01", Verdict::NoMatch, 1);
@@ -231,8 +232,16 @@ fn authorities() {
     for (pattern, yes, no) in [
         (
             "a.example",
-            &["a.example", "A.Example", "a.example:80", "a.example.", "a.example.:8080", "a.example:"][..],
-            &["b.a.example", "a.example.org", "example", "xa.example", "a.example:http", ""][..],
+            &[
+                "a.example",
+                "A.Example",
+                "a.example:80",
+                "a.example.",
+                "a.example.:8080",
+                "a.example:",
+                "a.example:http",
+            ][..],
+            &["b.a.example", "a.example.org", "example", "xa.example", "a.example:80:x", ""][..],
         ),
         ("A.EXAMPLE.", &["a.example"], &["b.example"]),
         (
@@ -266,6 +275,12 @@ fn authorities() {
         refuses(authority("a.example"), get(target, "Host: b.example\r\n"));
         refuses(authority("b.example"), get(target, "Host: b.example\r\nHost: b.example\r\n"));
     }
+    // CONNECT with what is no authority-form: servers read it like this (seen: Go's).
+    takes(authority("b.example"), "CONNECT /x HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    takes(path("/x"), "CONNECT /x HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    takes(authority("a.example"), "CONNECT a.example/x HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    takes(path("/x"), "CONNECT a.example/x HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    refuses(path_prefix("/"), "CONNECT a.example:443 HTTP/1.1\r\nHost: b.example\r\n\r\n");
     for nobody in ["", "@", ":80", "."] {
         let fields = [(":method", "GET"), (":authority", nobody), (":path", "/"), ("host", "b.example")];
         takes(authority("b.example"), http2_with(&fields));

@@ -10,6 +10,7 @@ use super::{Bound, Bounds, Facts, Found, HttpVersion, Request};
 use crate::wire::frame::{flag, ErrorCode, Head, Kind};
 use crate::wire::headers;
 use crate::wire::hpack::{DecodeError, Decoder, Field, Limits};
+use crate::wire::http1::path_of;
 use crate::wire::settings::ENTRY_LEN;
 
 /// What SETTINGS_HEADER_TABLE_SIZE is for a client that was told nothing else (RFC 9113 §6.5.2).
@@ -300,7 +301,7 @@ impl Seen {
                 &mut self.method
             }
             b":path" => {
-                request.set_target(field.value);
+                request.set_target(field.value, path_of(field.value));
                 &mut self.path
             }
             b":protocol" => {

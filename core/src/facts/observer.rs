@@ -17,7 +17,7 @@ use core::alloc::Layout;
 use super::http2::{Http2Observer, Stage, Stop};
 use super::{starts_with, Bound, Bounds, Fact, Facts, Found, HttpVersion, Request};
 use crate::wire::frame::PREFACE;
-use crate::wire::http1::{authority_of, HeadScanner};
+use crate::wire::http1::{authority_of, connect_parts, path_of, HeadScanner};
 use crate::wire::progress::Progress;
 use crate::wire::tls::HelloReader;
 
@@ -279,15 +279,15 @@ impl Observer {
 fn keep_line(scanner: &HeadScanner, opening: &[u8], depth: Depth, facts: &mut Facts) {
     if let (Found::Nothing, Some(line)) = (&facts.found, scanner.request_line()) {
         let (method, target) = (line.method(opening), line.target(opening));
-        let authority = match method {
-            b"CONNECT" => Some(target),
-            _ => authority_of(target),
+        let (authority, path) = match method {
+            b"CONNECT" => connect_parts(target),
+            _ => (authority_of(target), path_of(target)),
         };
         let fields = if depth == Depth::Whole { scanner.fields_len() } else { 0 };
         let room = method.len() + target.len() + authority.map_or(0, <[u8]>::len) + fields;
         let mut request = Request::new(HttpVersion::Http1, room);
         request.set_method(method);
-        request.set_target(target);
+        request.set_target(target, path);
         if let Some(authority) = authority {
             request.set_authority(authority);
         }

@@ -139,7 +139,8 @@ impl Request {
     }
 
     /// The path of the target, without scheme, authority, query and fragment, as it was sent: percent-encoding and `..` are not
-    /// resolved. `/` if an absolute-form target has none; `None` for `*` and the authority of CONNECT.
+    /// resolved. `/` if an absolute-form target has none; `None` for `*` and the authority of CONNECT. (What has no place behind that
+    /// authority counts as a path, as servers have it.)
     pub fn path(&self) -> Option<&[u8]> {
         self.optional(self.path)
     }
@@ -229,9 +230,10 @@ impl Request {
         self.method = self.store(value);
     }
 
-    pub(crate) fn set_target(&mut self, value: &[u8]) {
+    /// The target, and the path in it.
+    pub(crate) fn set_target(&mut self, value: &[u8], path: Option<&[u8]>) {
         self.target = self.store(value);
-        self.path = match http1::path_of(value) {
+        self.path = match path {
             None => Span::NONE,
             Some(path) if value.starts_with(path) => Span { len: path.len() as u32, ..self.target },
             // Behind the authority of an absolute-form target, which only proxies are sent; or there is none, and it is the root.

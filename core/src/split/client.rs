@@ -12,6 +12,7 @@ use super::report::RequestReport;
 use super::stream::Response;
 use crate::matchers::Opening;
 use crate::wire::frame::{ErrorCode, Kind, PREFACE};
+use crate::wire::http1::path_of;
 
 impl<R> Core<R> {
     /// Looks at what the client has sent, as long as there is room for what it causes.
@@ -247,7 +248,7 @@ impl<R> Core<R> {
             match field.name {
                 b":authority" => request.set_authority(field.value),
                 b":method" => request.set_method(field.value),
-                b":path" => request.set_target(field.value),
+                b":path" => request.set_target(field.value, path_of(field.value)),
                 b":protocol" => request.set_protocol(field.value),
                 b":scheme" => request.set_scheme(field.value),
                 name => request.push_field(name, field.value),

@@ -192,9 +192,16 @@ fn is_scheme(scheme: &[u8]) -> bool {
         && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-/// Nothing that ends an authority or hides one in it (RFC 3986 §3.2; RFC 9113 §8.3.1 forbids user information).
+/// Nothing that ends an authority or hides one in it (RFC 3986 §3.2; RFC 9113 §8.3.1 forbids user information), and no port that is
+/// none: some servers pass over it, and others do not. Behind more than one colon there is no port: gRPC clients that were given a
+/// list of addresses call it so.
 fn is_authority(name: &[u8]) -> bool {
-    !name.iter().any(|byte| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'@' | b'\\' | 0x7f))
+    let is_part =
+        !name.iter().any(|byte| matches!(byte, 0..=b' ' | b'/' | b'?' | b'#' | b'@' | b'\\' | 0x7f));
+    let behind_address = name.rsplit(|byte| *byte == b']').next().unwrap_or_default();
+    let mut parts = behind_address.split(|byte| *byte == b':').skip(1);
+    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
+    is_part && (parts.next().map_or(true, is_port) || parts.next().is_some())
 }
 
 fn is_token(text: &[u8]) -> bool {
@@ -237,6 +244,9 @@ mod tests {
             (":authority=A:80\n:method=POST\n:scheme=http\n:path=/\nhost=a:80\nte=Trailers\ncookie=a\ncookie=b", false),
             (":method=OPTIONS\n:scheme=http\n:path=*\n", false),
             (":method=CONNECT\n:authority=a:1\n", false),
+            (":method=GET\n:scheme=http\n:path=/\n:authority=[::1]:80", false),
+            (":method=GET\n:scheme=http\n:path=/\n:authority=10.0.0.1:80,10.0.0.2:80", false),
+            (":method=GET\n:scheme=http\n:path=/\n:authority=a:", false),
             (":method=CONNECT\n:protocol=websocket\n:scheme=http\n:path=/\n:authority=a\n", true),
         ] {
             assert!(request(&list(text), extended).is_ok(), "{text}");
@@ -275,6 +285,9 @@ mod tests {
             ":method=GET\n:scheme=http\n:path=/a\x7f",
             ":method=GET\n:scheme=http\n:path=/\x01",
             ":method=GET\n:scheme=http\n:path=/\n:authority=a\x7f",
+            ":method=GET\n:scheme=http\n:path=/\n:authority=a:x",
+            ":method=GET\n:scheme=http\n:path=/\n:authority=[::1]:x",
+            ":method=GET\n:scheme=http\n:path=/\n:authority=a\nhost=a:x",
             ":method=GET\n:scheme=http\n:path=/ ",
         ] {
             assert_eq!(request(&list(text), false), Err(Malformed), "{text}");

@@ -18,8 +18,9 @@
 //! - **Target**: any bytes but controls and spaces. Bytes from 0x80 are not in the grammar, but clients send
 //!   raw UTF-8 paths and nginx, Go and hyper serve them, so the backend is left to judge. So it is for the
 //!   form of the target (RFC 9112 §3.2): a strange one deserves the backend's 400.
-//! - **Version**: `HTTP/1.0` or `HTTP/1.1` and nothing else. No other minor version exists or will, and
-//!   common servers refuse them. `PRI * HTTP/2.0` is refused at the `2`.
+//! - **Version**: `HTTP/1.` and one digit (RFC 9112 §2.3). No minor version above 1 exists or will, but servers take
+//!   them for the highest that they know (RFC 9110 §2.5; nginx and Go do), so that they must not be a way around the routes of
+//!   HTTP. `PRI * HTTP/2.0` is refused at the `2`.
 //! - **Fields**: no white space before the colon (RFC 9112 §5.1), no line folding (§5.2), no controls but HTAB
 //!   in a value (RFC 9110 §5.5): each has been a way to make two servers disagree about one request.
 
@@ -27,7 +28,7 @@ mod fields;
 mod target;
 
 pub use fields::Fields;
-pub use target::{authority_of, host_of, path_of};
+pub use target::{authority_of, connect_parts, host_of, path_of};
 
 use super::progress::Progress;
 use super::span::Span;
@@ -270,7 +271,7 @@ impl HeadScanner {
                     State::Version(index + 1)
                 }
             }
-            (State::Minor, b'0' | b'1') => State::LineEnd(byte - b'0'),
+            (State::Minor, b'0'..=b'9') => State::LineEnd(byte - b'0'),
             (State::LineEnd(minor), b'\r') => State::LineLf(minor),
             (State::LineEnd(minor) | State::LineLf(minor), b'\n') => {
                 self.minor = Some(minor);
@@ -313,14 +314,14 @@ impl RequestLine {
         self.method.of(opening).unwrap_or_default()
     }
 
-    /// The request target, as sent: see [`path_of`] and [`authority_of`]. Empty if `opening` is not the
+    /// The request target, as sent: see [`path_of`], [`authority_of`] and, for CONNECT, [`connect_parts`]. Empty if `opening` is not the
     /// scanned one but shorter.
     #[must_use]
     pub fn target<'a>(&self, opening: &'a [u8]) -> &'a [u8] {
         self.target.of(opening).unwrap_or_default()
     }
 
-    /// The minor version: 0 for HTTP/1.0, 1 for HTTP/1.1.
+    /// The minor version: 0 for HTTP/1.0, 1 for HTTP/1.1. Those from 2 to 9 do not exist, and count as 1 (RFC 9110 §2.5).
     #[must_use]
     pub fn minor_version(&self) -> u8 {
         self.minor
@@ -443,9 +444,10 @@ mod tests {
             "GET / h",
             "GET / HTTP/2",
             "GET / HTTP/0",
-            "GET / HTTP/1.2",
             "GET / HTTP/1.\r",
+            "GET / HTTP/1.x",
             "GET / HTTP/1.10",
+            "GET / HTTP/1.90",
             "GET / HTTP/1.1 ",
             "GET / HTTP/1.1\r\r",
             "GET / HTTP/1.1\rA",

@@ -112,10 +112,10 @@ impl HelloReader {
         Some(ClientHello::new(message, self.grammar.found()))
     }
 
-    /// One byte of a record header: type handshake(22), version 3.x, length 1 to 2^14.
+    /// One byte of a record header: type handshake(22), version 3.x, length up to 2^14.
     ///
-    /// The minor version is not looked at (RFC 8446 §5.1). A fragment without a byte is forbidden for
-    /// handshake records, and any other type between the records of one message as well.
+    /// The minor version is not looked at (RFC 8446 §5.1). Any other type between the records of one message is forbidden. So is a
+    /// fragment without a byte, but there are servers that pass over it (seen: OpenSSL's), so that it must not hide a hello.
     fn step_header(&mut self, byte: u8) {
         let value = usize::from(byte);
         let possible = match self.header {
@@ -128,7 +128,7 @@ impl HelloReader {
             }
             _ => {
                 self.fragment |= value;
-                (1..=MAX_FRAGMENT).contains(&self.fragment)
+                self.fragment <= MAX_FRAGMENT
             }
         };
         if self.header == 0 {
@@ -136,6 +136,9 @@ impl HelloReader {
         }
         self.at += 1;
         self.header += 1;
+        if self.header == HEADER && self.fragment == 0 {
+            self.header = 0;
+        }
         if !possible {
             self.progress = Progress::Invalid;
         } else if self.least_length() > self.limit {
@@ -244,7 +247,8 @@ mod tests {
             (&[22, 3, 0, 0x40, 0], None),
             (&[22, 3, 255, 0x40, 1], Some(5)),
             (&[22, 3, 4, 0x41], Some(4)),
-            (&[22, 3, 1, 0, 0], Some(5)),
+            (&[22, 3, 1, 0, 0], None),
+            (&[22, 3, 1, 0, 0, 21], Some(6)),
             (&[22, 3, 1, 0, 1], None),
         ] {
             let expected = match settled {
@@ -253,6 +257,27 @@ mod tests {
             };
             assert_eq!(settle(65_536, header), expected, "{header:?}");
         }
+    }
+
+    /// They are forbidden, but OpenSSL's server passes over them.
+    #[test]
+    fn records_without_a_fragment_hide_nothing() {
+        const EMPTY: [u8; 5] = [22, 3, 1, 0, 0];
+        let hello = message(Some(&[0, 16, 0, 5, 0, 3, 2, b'h', b'2']));
+        for before in [0, 1, 3] {
+            for (fragment, between) in [(hello.len(), 0), (40, 0), (40, 2)] {
+                let mut opening = EMPTY.repeat(before);
+                let whole = records(&hello, fragment);
+                let (first, rest) = whole.split_at(HEADER + fragment);
+                opening.extend([first, &EMPTY.repeat(between), rest].concat());
+                assert_eq!(settle(opening.len(), &opening), (Progress::Done, opening.len()));
+                assert_eq!(settle(opening.len() - 1, &opening).0, Progress::TooLong, "each counts");
+                let mut reader = HelloReader::new(65_536);
+                assert_eq!(reader.scan(&opening), Progress::Done);
+                assert_eq!(reader.hello(&opening).expect("done").alpn().count(), 1);
+            }
+        }
+        assert_eq!(settle(65_536, &EMPTY.repeat(20_000)).0, Progress::TooLong);
     }
 
     #[test]

@@ -30,12 +30,26 @@ pub fn authority_of(target: &[u8]) -> Option<&[u8]> {
     split_absolute(target).map(|(authority, _)| authority).filter(|authority| !authority.is_empty())
 }
 
+/// Authority and path of the target of CONNECT: what is in front of the first `/`, `?` or `#`, and what begins with that `/`, without
+/// its query. All that is valid is the authority-form (RFC 9112 §3.2.3), without a path; but servers hand CONNECT to their handlers
+/// by what its target says (seen: Go's), also where that is `/a` or `a.example/a`. Not read like this, CONNECT would be a way
+/// around the routes.
+#[must_use]
+pub fn connect_parts(target: &[u8]) -> (Option<&[u8]>, Option<&[u8]>) {
+    let end = position(target, |byte| matches!(byte, b'/' | b'?' | b'#'));
+    let (authority, rest) = target.split_at(end);
+    let path = if rest.starts_with(b"/") { path_of(rest) } else { None };
+    ((!authority.is_empty()).then_some(authority), path)
+}
+
 /// The host of an authority or of a Host field's value: without userinfo, port and one trailing dot.
 ///
 /// - Userinfo is everything up to the last `@`, as URI libraries read it. It has no place in a request (RFC
 ///   9110 §4.2.4), and a name in it must not choose a route: `a.example@b.example` is for `b.example`.
 /// - An IPv6 address keeps its brackets: `[::1]:80` gives `[::1]`.
-/// - What is no `host:port` stays whole (`a:b:c`, `a:http`, `[::1]x`) and so matches no name.
+/// - A port need not be a number: servers pass over what is behind the colon (seen: Go's and nginx), and with `a.example:x` no
+///   client shall be able to hide the name that they see.
+/// - What is no `host:port` stays whole (`a:b:c`, `[::1]x`) and so matches no name.
 #[must_use]
 pub fn host_of(authority: &[u8]) -> &[u8] {
     // Nearly all are a name alone or with a port; each route that looks at hosts asks again.
@@ -43,16 +57,16 @@ pub fn host_of(authority: &[u8]) -> &[u8] {
     let (name, port) = authority.split_at(special);
     let is_plain = match port {
         [] => true,
-        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        [b':', port @ ..] => !port.iter().any(|byte| matches!(byte, b':' | b'@' | b'[' | b']')),
         _ => false,
     };
     if is_plain {
         return name.strip_suffix(b".").unwrap_or(name);
     }
     let after_userinfo = authority.rsplit(|&byte| byte == b'@').next().unwrap_or_default();
-    match split_port(after_userinfo) {
-        (literal @ [b'[', ..], _) => literal,
-        (name, _) => name.strip_suffix(b".").unwrap_or(name),
+    match without_port(after_userinfo) {
+        literal @ [b'[', ..] => literal,
+        name => name.strip_suffix(b".").unwrap_or(name),
     }
 }
 
@@ -73,23 +87,24 @@ fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((rest.get(..end)?, rest.get(end..)?))
 }
 
-/// Host and port of `host [ ":" *DIGIT ]`; everything and `None` if there is no port or it is not one.
-fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+/// The host of `host [ ":" port ]`; everything if it is not one.
+fn without_port(authority: &[u8]) -> &[u8] {
     // Behind a bracketed address there may be a port; before it, a colon would be part of the address.
     let bracket = authority.iter().rposition(|&byte| byte == b']').unwrap_or(0);
     let tail = authority.get(bracket..).unwrap_or_default();
     let mut parts = tail.splitn(2, |&byte| byte == b':');
     let (before, port) = (parts.next().unwrap_or_default(), parts.next());
     match port {
-        Some(port) if port.iter().all(u8::is_ascii_digit) => {
+        Some(port) if !port.contains(&b':') => {
             let host = authority.get(..bracket + before.len()).unwrap_or_default();
             let is_literal = host.first() == Some(&b'[');
-            if is_literal != (host.last() == Some(&b']')) {
-                return (authority, None);
+            if is_literal == (host.last() == Some(&b']')) {
+                host
+            } else {
+                authority
             }
-            (host, Some(port))
         }
-        _ => (authority, None),
+        _ => authority,
     }
 }
 
@@ -149,6 +164,26 @@ mod tests {
     }
 
     #[test]
+    fn targets_of_connect() {
+        for (target, authority, path) in [
+            ("a.example:443", Some("a.example:443"), None),
+            ("a.example", Some("a.example"), None),
+            ("[::1]:443", Some("[::1]:443"), None),
+            ("/x", None, Some("/x")),
+            ("/x?y", None, Some("/x")),
+            ("a.example/x", Some("a.example"), Some("/x")),
+            ("a.example:80/x#y", Some("a.example:80"), Some("/x")),
+            ("a.example?/x", Some("a.example"), None),
+            ("http://a.example/x", Some("http:"), Some("//a.example/x")),
+            ("*", Some("*"), None),
+            ("", None, None),
+        ] {
+            let (seen_authority, seen_path) = connect_parts(target.as_bytes());
+            assert_eq!((seen_authority.map(text), seen_path.map(text)), (authority, path), "{target:?}");
+        }
+    }
+
+    #[test]
     fn hosts() {
         for (authority, host) in [
             ("a.example", "a.example"),
@@ -169,8 +204,11 @@ mod tests {
             ("a.example:80@b.example:90", "b.example"),
             ("::1", "::1"),
             ("a:80:90", "a:80:90"),
-            ("a.example:http", "a.example:http"),
-            ("a.example:80 ", "a.example:80 "),
+            ("a.example:http", "a.example"),
+            ("a.example.:x", "a.example"),
+            ("a.example:80 ", "a.example"),
+            ("[::1]:x", "[::1]"),
+            ("user@a.example:x", "a.example"),
             ("[::1]x:80", "[::1]x:80"),
             ("[::1:80", "[::1:80"),
             ("x]:80", "x]:80"),

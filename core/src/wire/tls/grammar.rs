@@ -65,6 +65,8 @@ pub(super) struct Grammar {
     end: u32,
     /// Where the current extension ends.
     extension_end: u32,
+    /// In the list of names, one was of a type that does not exist.
+    is_behind_other_name: bool,
     /// The least length of the message.
     least: u32,
     found: Found,
@@ -85,6 +87,7 @@ enum Field {
     NamesLength,
     NameType,
     HostNameLength,
+    OtherNameLength,
     ProtocolsLength,
     ProtocolLength,
     VersionsLength,
@@ -113,6 +116,7 @@ impl Grammar {
             missing: Field::MessageType.width(),
             end: 0,
             extension_end: 0,
+            is_behind_other_name: false,
             least: HEADER + BODY.0,
             found: Found::default(),
             progress: Progress::NeedMore,
@@ -225,8 +229,10 @@ impl Grammar {
             Field::ExtensionType => self.missing > 0 || self.is_possible_extension(low, message),
             Field::ExtensionLength(extension) => extension.may_have(range, message),
             Field::NamesLength | Field::ProtocolsLength | Field::VersionsLength => range.has(extension),
+            Field::NameType | Field::HostNameLength if self.is_behind_other_name => true,
             Field::NameType => low != HOST_NAME || (self.found.host_name.is_none() && extension > 2),
             Field::HostNameLength => range.within(1, extension).is_some(),
+            Field::OtherNameLength => true,
             Field::ProtocolLength => low >= 1 && (low == extension || low + 2 <= extension),
             Field::End => false,
         }
@@ -275,11 +281,20 @@ impl Grammar {
                 }
             }
             Field::NamesLength => Field::NameType,
-            Field::NameType if value == HOST_NAME => Field::HostNameLength,
-            // No other type exists. RFC 6066 gives their names a length, but servers do not rely on it.
+            // No type but host_name exists. RFC 6066 gives their names a length: some servers look behind it (seen: Go's), and a name
+            // there must not be hidden from the routes. Others look no further: what does not fit there ends the list, and no hello.
+            Field::NameType if value == HOST_NAME && !self.is_behind_other_name => Field::HostNameLength,
+            Field::NameType if self.extension_end.saturating_sub(self.at) < 2 => self.skip_names(),
+            Field::NameType if value == HOST_NAME && self.found.host_name.is_none() => Field::HostNameLength,
             Field::NameType => {
-                self.skip_to(self.extension_end.saturating_sub(self.at), self.after_extension())
+                self.is_behind_other_name = true;
+                Field::OtherNameLength
             }
+            Field::OtherNameLength | Field::HostNameLength if list.end > self.extension_end => {
+                self.skip_names()
+            }
+            Field::HostNameLength if value == 0 => self.skip_names(),
+            Field::OtherNameLength => self.skip_to(value, self.after_entry(list, Field::NameType)),
             Field::HostNameLength => {
                 self.found.host_name = Some(list);
                 self.skip_to(value, self.after_entry(list, Field::NameType))
@@ -300,6 +315,11 @@ impl Grammar {
     fn skip_to(&mut self, length: u32, next: Field) -> Field {
         self.skip = length;
         next
+    }
+
+    /// Passes over what is left of the list of names.
+    fn skip_names(&mut self) -> Field {
+        self.skip_to(self.extension_end.saturating_sub(self.at), self.after_extension())
     }
 
     fn after_entry(&self, entry: Span, next: Field) -> Field {
@@ -327,7 +347,8 @@ impl Field {
             Self::MessageType | Self::SessionIdLength | Self::CompressionLength | Self::NameType => 1,
             Self::ProtocolLength | Self::VersionsLength => 1,
             Self::CiphersLength | Self::ExtensionsLength | Self::ExtensionType => 2,
-            Self::ExtensionLength(_) | Self::NamesLength | Self::HostNameLength => 2,
+            Self::ExtensionLength(_) | Self::NamesLength => 2,
+            Self::HostNameLength | Self::OtherNameLength => 2,
             Self::ProtocolsLength => 2,
             Self::MessageLength => 3,
         }

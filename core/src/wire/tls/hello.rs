@@ -30,7 +30,7 @@ impl<'a> ClientHello<'a> {
     ///
     /// `None` if the client named no host, and also if it sent a name with other bytes (NUL, spaces, raw
     /// UTF-8): such a hello is TLS all the same, but no server is known by that name.
-    /// A host_name behind an entry of another type (none is defined) is not looked for.
+    /// A host_name behind an entry of another type (none is defined) is found by the length of that entry.
     #[must_use]
     pub fn sni(&self) -> Option<&'a str> {
         self.server_name
