@@ -2,7 +2,7 @@
 
 use crate::feed::{answers, cuts, ends, ends_of, mutations, settled_at};
 use crate::flights::{flight, Speaks, FLIGHTS};
-use oneport_core::wire::http1::{authority_of, host_of, path_of, HeadScanner, MAX_METHOD};
+use oneport_core::wire::http1::{authority_of, connect_parts, host_of, path_of, HeadScanner, MAX_METHOD};
 use oneport_core::wire::progress::Progress;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -39,7 +39,7 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
     let method = prop_oneof!["GET|POST|CONNECT|M-SEARCH", "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}"];
     let target =
         prop_oneof!["/[!-~]{0,20}", "\\*", "http://[a-z.:0-9@]{1,12}(/[!-~]{0,8})?", "[!-~\u{e4}]{1,9}"];
-    let version = select(vec!["HTTP/1.0", "HTTP/1.1"]);
+    let version = select(vec!["HTTP/1.0", "HTTP/1.1", "HTTP/1.1", "HTTP/1.2", "HTTP/1.9"]);
     let fields = proptest::collection::vec(field(), 0..5);
     (empty_line, method, target, version, line_end(), fields, line_end()).prop_map(
         |(empty_line, method, target, version, end, fields, last)| {
@@ -68,11 +68,16 @@ fn opening() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-/// The opening, with a target that is no UTF-8 made one of the same length.
-fn with_readable_target(opening: &[u8]) -> Vec<u8> {
+/// The opening, with a target that is no UTF-8 made one of the same length, and a minor version that does not exist made one that does.
+fn as_httparse_takes_it(opening: &[u8]) -> Vec<u8> {
     let mut words: Vec<Vec<u8>> = opening.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect();
     if let Some(target) = words.get_mut(1).filter(|target| std::str::from_utf8(target).is_err()) {
         target.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'x');
+    }
+    if let Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'2'..=b'9', ..]) =
+        words.get_mut(2).map(Vec::as_mut_slice)
+    {
+        *minor = b'1';
     }
     words.join(&b' ')
 }
@@ -160,7 +165,8 @@ proptest! {
     /// Differences from httparse, each on purpose:
     /// - it passes over any number of empty lines before the request, we over one;
     /// - it has no bound on methods, we have [`MAX_METHOD`];
-    /// - it wants bytes from 0x80 in a target to be UTF-8, since it hands out a `str`; we take any.
+    /// - it wants bytes from 0x80 in a target to be UTF-8, since it hands out a `str`; we take any;
+    /// - it knows HTTP/1.0 and HTTP/1.1; we take any minor version of one digit, as other servers do.
     #[test]
     fn httparse_agrees(opening in opening()) {
         let ours = whole(LIMIT, &opening);
@@ -171,9 +177,9 @@ proptest! {
             prop_assert_eq!(ours, Progress::Invalid);
             return Ok(());
         }
-        let opening = with_readable_target(&opening);
+        let opening = as_httparse_takes_it(&opening);
         let mut scanner = HeadScanner::new(LIMIT);
-        prop_assert_eq!(scanner.scan(&opening), ours, "a target's bytes from 0x80 are all alike");
+        prop_assert_eq!(scanner.scan(&opening), ours, "a target's bytes from 0x80 are all alike, and so are minor versions");
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut theirs = httparse::Request::new(&mut headers);
         match theirs.parse(&opening) {
@@ -199,6 +205,10 @@ proptest! {
         let part_of = |part: &[u8]| part == b"/" || bytes.windows(part.len().max(1)).any(|window| window == part);
         prop_assert!(path_of(bytes).is_none_or(|path| path.starts_with(b"/") && part_of(path)));
         prop_assert!(authority_of(bytes).is_none_or(part_of));
+        let (authority, path) = connect_parts(bytes);
+        prop_assert!(authority.is_none_or(|authority| bytes.starts_with(authority)));
+        prop_assert!(path.is_none_or(|path| path.starts_with(b"/") && part_of(path)));
+        prop_assert!(path.is_none() || path_of(bytes) == path || authority.is_some());
         let host = host_of(bytes);
         prop_assert!(host.is_empty() || part_of(host));
         prop_assert!(!host.contains(&b'@'));

@@ -1,7 +1,7 @@
 //! HTTP/1 heads and ClientHellos: an answer is a function of the bytes, given once.
 
 use crate::script::{choices, cuts};
-use oneport_core::wire::http1::{authority_of, host_of, path_of, HeadScanner};
+use oneport_core::wire::http1::{authority_of, connect_parts, host_of, path_of, HeadScanner};
 use oneport_core::wire::progress::Progress;
 use oneport_core::wire::tls::{ClientHello, HelloReader};
 
@@ -37,6 +37,7 @@ pub fn http1(data: &[u8]) {
         assert!(!line.method(opening).is_empty() && !target.is_empty());
         let _ = path_of(target);
         let _ = authority_of(target).map(host_of);
+        let _ = connect_parts(target).0.map(host_of);
     }
     let head = &opening[..whole.head_len()];
     assert!(answer != Progress::Done || head.ends_with(b"\n"), "a head ends with its empty line");

@@ -321,7 +321,8 @@ impl RequestLine {
         self.target.of(opening).unwrap_or_default()
     }
 
-    /// The minor version: 0 for HTTP/1.0, 1 for HTTP/1.1. Those from 2 to 9 do not exist, and count as 1 (RFC 9110 §2.5).
+    /// The minor version as sent: 0 for HTTP/1.0, 1 for HTTP/1.1. Those from 2 to 9 do not exist, and are to be taken for 1 (RFC 9110
+    /// §2.5).
     #[must_use]
     pub fn minor_version(&self) -> u8 {
         self.minor
