@@ -136,9 +136,6 @@ impl HelloReader {
         }
         self.at += 1;
         self.header += 1;
-        if self.header == HEADER && self.fragment == 0 {
-            self.header = 0;
-        }
         if !possible {
             self.progress = Progress::Invalid;
         } else if self.least_length() > self.limit {

@@ -293,7 +293,6 @@ impl Grammar {
             Field::OtherNameLength | Field::HostNameLength if list.end > self.extension_end => {
                 self.skip_names()
             }
-            Field::HostNameLength if value == 0 => self.skip_names(),
             Field::OtherNameLength => self.skip_to(value, self.after_entry(list, Field::NameType)),
             Field::HostNameLength => {
                 self.found.host_name = Some(list);
