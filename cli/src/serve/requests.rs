@@ -58,19 +58,44 @@ pub(super) fn split_closed(report: &SplitReport<'_>) -> Event {
         Some(SplitOutcome::TimedOut(phase)) => (None, Some(phase.name())),
         _ => (None, None),
     };
-    let level = match report.outcome {
-        // How connections end in good order.
-        None
-        | Some(SplitOutcome::Drained | SplitOutcome::Left | SplitOutcome::TimedOut(SplitPhase::Idle)) => {
-            Level::Debug
-        }
-        Some(_) => Level::Info,
-    };
-    Event::new(level, "closed")
+    Event::new(level(report.outcome), "closed")
         .with("end", report.outcome.map_or("dropped", SplitOutcome::name))
         .with_some("code", code)
         .with_some("phase", phase)
         .with_some("peer", report.addresses.peer.tcp().map(|peer| peer.to_string()))
         .with("requests", report.requests)
         .with("lasted_ms", u64::try_from(report.lasted.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// How much the end of such a connection matters: most end in good order.
+const fn level(outcome: Option<SplitOutcome>) -> Level {
+    match outcome {
+        None
+        | Some(SplitOutcome::Drained | SplitOutcome::Left | SplitOutcome::TimedOut(SplitPhase::Idle)) => {
+            Level::Debug
+        }
+        Some(_) => Level::Info,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oneport_core::wire::frame::ErrorCode;
+
+    #[test]
+    fn what_ends_in_good_order_is_for_those_who_want_all() {
+        let idle = SplitOutcome::TimedOut(SplitPhase::Idle);
+        for outcome in [None, Some(SplitOutcome::Drained), Some(SplitOutcome::Left), Some(idle)] {
+            assert_eq!(level(outcome), Level::Debug, "{outcome:?}");
+        }
+        for outcome in [
+            SplitOutcome::Refused(ErrorCode::ENHANCE_YOUR_CALM),
+            SplitOutcome::TimedOut(SplitPhase::Drain),
+            SplitOutcome::TimedOut(SplitPhase::Headers),
+            SplitOutcome::TimedOut(SplitPhase::Write),
+        ] {
+            assert_eq!(level(Some(outcome)), Level::Info, "{outcome}");
+        }
+    }
 }
