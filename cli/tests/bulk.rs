@@ -5,12 +5,13 @@ mod serving;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
 use serving::stream::{connect, drain_in_bulk, fill, receive, send, serve, MIB};
-use serving::Serve;
+use serving::{accept_from, Serve};
 use socket2::SockRef;
 
 /// Most of it must have gone through pipes, where there are any.
@@ -50,11 +51,12 @@ fn bulk_goes_both_ways() {
 fn bulk_goes_to_a_unix_socket() {
     let path = std::env::temp_dir().join(format!("oneport-bulk-{}.sock", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a path");
+    let listener = UnixListener::bind(&path).expect("a path");
     let route = format!("any=unix:{}", path.display());
     let serve = Serve::start_with(&["--route", &route]);
-    let client = TcpStream::connect(&serve.address).expect("it listens");
-    let (mut backend, _) = listener.accept().expect("a connection");
+    let client = serve.connect();
+    let (mut backend, _) = accept_from(&listener, UnixListener::set_nonblocking, UnixListener::accept);
+    backend.set_nonblocking(false).expect("an option");
     // An echo, so that both kinds are read and written.
     let echo = thread::spawn(move || {
         let mut writer = backend.try_clone().expect("a second handle");

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use oneport_core::wire::frame::{encode_frame, flag, Kind, PREFACE};
 use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
 use serving::stream::{connect, receive, send, serve, MIB};
-use serving::{Serve, PATIENCE};
+use serving::{accept, Serve, PATIENCE};
 
-/// Longer than no pipe is asked for after the system has refused one.
+/// Longer than no pipe is asked for after the system has refused one, and than no client is taken while there are no files.
 const PAUSE: Duration = Duration::from_millis(1_100);
 
 /// Files that are ends of pipes. Its own standard output and error are two of them.
@@ -116,6 +116,7 @@ fn without_files_for_pipes_bulk_is_copied() {
     let most = 64;
     let serve = Serve::start_with_files(listener.local_addr().expect("an address"), most);
     let ends = connect(&serve, &listener);
+    let idle = sockets(&serve) - 2;
     // Connections until there is no file left, not even for a pipe that is only one end.
     let fillers: Vec<_> =
         (0..most).map(|_| TcpStream::connect(&serve.address).expect("the kernel takes it")).collect();
@@ -125,24 +126,19 @@ fn without_files_for_pipes_bulk_is_copied() {
     let (_, [_, to_client, spliced]) = serve.closed();
     assert_eq!((to_client, spliced), (16 * MIB, 0));
 
-    // When there are files again, so are pipes.
+    // When there are files again, so are pipes. Those who waited in the queue are taken when there is one, and each is told to the
+    // backend; until the last of them is gone, a client may find no file left to connect with.
     drop(fillers);
-    // Those that had got to the backend end when it ends them, too.
     listener.set_nonblocking(true).expect("an option");
-    wait_until("it has files again", || {
+    let mut quiet_since = Instant::now();
+    wait_until("it has files again, and nobody in its queue", || {
         while listener.accept().is_ok() {}
-        serve.files().len() < most / 2
+        if sockets(&serve) > idle {
+            quiet_since = Instant::now();
+        }
+        quiet_since.elapsed() > PAUSE
     });
-    listener.set_nonblocking(false).expect("an option");
-    thread::sleep(PAUSE);
-    let mut client = TcpStream::connect(&serve.address).expect("it listens");
-    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    client.write_all(b"me").expect("written");
-    // Behind those who waited in the queue and are gone.
-    let backend = std::iter::repeat_with(|| listener.accept().expect("a connection").0)
-        .find(|mut backend| backend.read_exact(&mut [0; 2]).is_ok())
-        .expect("without end");
-    let ends = (client, backend);
+    let ends = connect(&serve, &listener);
     download(&ends, 4, 16 * MIB);
     drop(ends);
     let spliced = std::iter::repeat_with(|| serve.closed().1).find(|carried| carried[1] == 16 * MIB);
@@ -179,7 +175,7 @@ fn what_is_owed_is_not_passed_by() {
     let address = listener.local_addr().expect("an address");
     let serve =
         Serve::start_with(&["--route", &format!("grpc={address}"), "--route", &format!("any={address}")]);
-    let mut client = TcpStream::connect(&serve.address).expect("it listens");
+    let mut client = serve.connect();
     let mut opening = PREFACE.to_vec();
     encode_settings(&mut opening, &[]);
     client.write_all(&opening).expect("written");
@@ -190,7 +186,7 @@ fn what_is_owed_is_not_passed_by() {
     let mut request = Vec::new();
     encode_frame(&mut request, Kind::HEADERS, flag::END_HEADERS, 1, b"\x82\x86\x84\x41\x01a");
     client.write_all(&request).expect("written");
-    let (backend, _) = listener.accept().expect("a connection");
+    let backend = accept(&listener);
     let frames = |count: usize| {
         let mut bytes = Vec::new();
         (0..count).for_each(|_| encode_frame(&mut bytes, Kind::DATA, 0, 1, &[0x5a; 16_384]));
@@ -212,7 +208,6 @@ fn what_is_owed_is_not_passed_by() {
     let seen = [opening, request, frames(512 + 1_024)].concat();
 
     let talk = |mut stream: &TcpStream, words: &[u8]| {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.write_all(words).expect("written");
         stream.shutdown(Shutdown::Write).expect("half closed");
     };

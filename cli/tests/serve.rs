@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use serving::{Serve, PATIENCE};
+use serving::{accept, Serve, PATIENCE};
 
 /// A backend that never accepts, and whose kernel answers no further client: its queue is full.
 struct Hung {
@@ -109,7 +109,7 @@ fn a_second_signal_cuts_at_once() {
     let backend = TcpListener::bind("127.0.0.1:0").expect("a port");
     let mut serve = Serve::start(backend.local_addr().expect("an address"), &["--drain", "60s"]);
     let client = serve.request();
-    let _accepted = backend.accept().expect("a connection");
+    let _accepted = accept(&backend);
     serve.logged(r#""outcome":"routed""#);
     serve.signal("TERM");
     serve.logged(r#""event":"stopping""#);

@@ -2,8 +2,8 @@
 
 pub(crate) mod stream;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{channel, Receiver};
 use std::thread;
@@ -11,6 +11,40 @@ use std::time::{Duration, Instant};
 
 /// Longer than anything that is waited for here.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The next connection to a backend; every wait on it, and for it, ends. `TcpListener::accept` waits for good, so that a test of a
+/// command that does not connect would hang where it should fail.
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    let stream = accept_from(listener, TcpListener::set_nonblocking, |listener| {
+        listener.accept().map(|(stream, _)| stream)
+    });
+    stream.set_nonblocking(false).expect("an option");
+    for set_timeout in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+        set_timeout(&stream, Some(PATIENCE)).expect("a timeout");
+    }
+    stream
+}
+
+/// The same for a listener of another kind; the stream is as `accept` gives it.
+pub(crate) fn accept_from<L, S>(
+    listener: &L,
+    set_nonblocking: impl Fn(&L, bool) -> io::Result<()>,
+    accept: impl Fn(&L) -> io::Result<S>,
+) -> S {
+    let until = Instant::now() + PATIENCE;
+    set_nonblocking(listener, true).expect("an option");
+    let stream = loop {
+        match accept(listener) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                assert!(Instant::now() < until, "nobody connects to the backend");
+                thread::sleep(Duration::from_millis(2));
+            }
+            accepted => break accepted.expect("a connection"),
+        }
+    };
+    set_nonblocking(listener, false).expect("an option");
+    stream
+}
 
 /// A running `oneport serve` with one route, `any`; ended with the test.
 pub(crate) struct Serve {
@@ -79,7 +113,9 @@ impl Serve {
     /// A client that has said nothing yet.
     pub(crate) fn connect(&self) -> TcpStream {
         let client = TcpStream::connect(&self.address).expect("it listens");
-        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        for set_timeout in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
+            set_timeout(&client, Some(PATIENCE)).expect("a timeout");
+        }
         client
     }
 

@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-use crate::serving::{Serve, PATIENCE};
+use crate::serving::{accept, Serve};
 
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -59,13 +59,7 @@ pub(crate) fn serve(options: &[&str]) -> (Serve, TcpListener) {
 
 /// Both ends of a connection through the command.
 pub(crate) fn connect(serve: &Serve, listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let client = TcpStream::connect(&serve.address).expect("it listens");
-    let (backend, _) = listener.accept().expect("a connection");
-    for stream in [&client, &backend] {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a timeout");
-    }
-    (client, backend)
+    (serve.connect(), accept(listener))
 }
 
 /// SIGTERM in the middle of bulk lets it end, and the command with it. Says how the connection ended, and what `closed` counted.
