@@ -12,6 +12,7 @@ mod priority;
 mod progress;
 mod refusals;
 mod replay;
+mod secrets;
 mod segmentation;
 mod silence;
 mod transparent;

@@ -1,5 +1,6 @@
 //! The reading side of a routed connection: the replay, then the socket, less what the client ledger takes out.
 
+use std::fmt;
 use std::io;
 use std::task::{ready, Poll};
 
@@ -9,10 +10,17 @@ use oneport_core::ledger::ClientLedger;
 /// Bytes read at a time while the ledger is open: the mux has greeted and the client's acknowledgement is still to come.
 const SCRATCH: usize = 4 * 1024;
 
-#[derive(Debug)]
 pub(crate) struct Inbound {
     replay: Bytes,
     ledger: ClientLedger,
+}
+
+/// Says how much of the replay is left, and not what is in it: cookies and credentials are not for logs.
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let replay = format_args!("{} bytes", self.replay.len());
+        f.debug_struct("Inbound").field("replay", &replay).field("ledger", &self.ledger).finish()
+    }
 }
 
 impl Inbound {

@@ -55,7 +55,7 @@ pub use limits::{Limits, EVICTION_GRACE};
 pub use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
 pub use oneport_core::{
     self as core, ledger, matchers, Bound, Config, Fact, Facts, Greeting, GreetingError, HttpVersion,
-    Matcher, Opening, Outcome, Phase, Reason, Request, Verdict, Why,
+    Matcher, Outcome, Phase, Reason, Request, Verdict, Why,
 };
 #[cfg(any(feature = "tokio", feature = "smol"))]
 pub use owed::StillOwed;

@@ -60,10 +60,11 @@ mod routes;
 pub mod split;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod unsaid;
 pub mod wire;
 
 pub use facts::{Bound, Fact, Facts, HttpVersion, Request};
-pub use matchers::{Matcher, Opening, Verdict};
+pub use matchers::{Matcher, Verdict};
 pub use mux::{
     Config, Greeting, GreetingError, Handover, MuxMachine, Outcome, Output, Parts, Phase, Reason, Refusal,
     Reply, Response, ResponseKind, DEFAULT_MAX_CONCURRENT_STREAMS,

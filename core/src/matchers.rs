@@ -67,10 +67,14 @@ impl Not for Verdict {
 }
 
 /// What matchers see of a connection: the facts, and for raw protocols the first bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Opening<'a> {
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
     facts: &'a Facts,
+    /// The first bytes that the client sent, at most [`Config::max_prefix`](crate::Config::max_prefix).
     prefix: &'a [u8],
+    /// Whether `prefix` will not grow: a bound is reached, the client has ended its side, the opening is HTTP/2 and has said all that
+    /// counts, or the mux has greeted the client, after which bytes depend on what it was told. "Need more" of a matcher of raw
+    /// bytes then means "no match".
     is_final: bool,
 }
 
@@ -80,20 +84,8 @@ impl<'a> Opening<'a> {
     }
 
     /// What the parsers have found.
-    pub const fn facts(&self) -> &'a Facts {
+    pub(crate) const fn facts(&self) -> &'a Facts {
         self.facts
-    }
-
-    /// The first bytes that the client sent, at most [`Config::max_prefix`](crate::Config::max_prefix).
-    pub const fn prefix(&self) -> &'a [u8] {
-        self.prefix
-    }
-
-    /// Whether [`prefix`](Self::prefix) will not grow: a bound is reached, the client has ended its side, the opening is HTTP/2 and
-    /// has said all that counts, or the mux has greeted the client, after which bytes depend on what it was told. "Need more" of
-    /// a matcher of raw bytes then means "no match".
-    pub const fn is_final(&self) -> bool {
-        self.is_final
     }
 }
 
@@ -363,7 +355,7 @@ pub fn prefix_fn(judge: impl Fn(&[u8]) -> Verdict + Send + Sync + 'static) -> Ma
 
 impl Matcher {
     /// What this matcher says of the opening so far.
-    pub fn judge(&self, opening: &Opening<'_>) -> Verdict {
+    pub(crate) fn judge(&self, opening: &Opening<'_>) -> Verdict {
         // Most routes of long tables are about requests, and this is what each of them costs.
         match &self.0 {
             Term::Request(term) => term.judge(opening.facts),

@@ -23,6 +23,7 @@ mod pings;
 mod refusal;
 mod reply;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,6 +40,7 @@ pub use reply::Reply;
 use crate::facts::Facts;
 use crate::matchers::Opening;
 use crate::routes::{Choice, Routes, Why};
+use crate::unsaid::Unsaid;
 
 /// Decides where one connection goes.
 ///
@@ -48,10 +50,8 @@ use crate::routes::{Choice, Routes, Why};
 /// [`Output::Closed`]; the last three end the machine, and whatever is told to it afterwards has no effect.
 ///
 /// No input makes it panic or grow beyond the bounds of its [`Config`].
-#[derive(Debug)]
 pub struct MuxMachine<R>(State<R>);
 
-#[derive(Debug)]
 enum State<R> {
     /// Nothing has happened yet: no box for what may. Many connections are opened ahead of need.
     Silent(Silent<R>),
@@ -61,7 +61,6 @@ enum State<R> {
 }
 
 /// A connection that has sent nothing.
-#[derive(Debug)]
 struct Silent<R> {
     routes: Arc<Routes<R>>,
     config: Arc<Config>,
@@ -93,7 +92,6 @@ impl<R> Silent<R> {
 }
 
 /// What to do next.
-#[derive(Debug)]
 #[must_use]
 pub enum Output<R> {
     /// The connection got no backend. Everything to say has been said by [`Output::Write`]; now end it: shut the write side
@@ -113,6 +111,31 @@ pub enum Output<R> {
     Split(Bytes),
     /// Write this to the client before anything else.
     Write(Reply),
+}
+
+/// Says how much the client has sent, and not what: cookies and credentials are not for logs.
+impl<R> fmt::Debug for MuxMachine<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MuxMachine")
+            .field("phase", &self.phase())
+            .field("facts", &self.facts())
+            .field("is_greeted", &self.is_greeted())
+            .field("buffered", &self.buffered())
+            .finish_non_exhaustive()
+    }
+}
+
+/// As that of [`MuxMachine`].
+impl<R> fmt::Debug for Output<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(outcome) => f.debug_tuple("Closed").field(outcome).finish(),
+            Self::NeedInput { until } => f.debug_struct("NeedInput").field("until", until).finish(),
+            Self::Routed(handover) => f.debug_tuple("Routed").field(handover).finish(),
+            Self::Split(bytes) => f.debug_tuple("Split").field(&Unsaid(bytes)).finish(),
+            Self::Write(reply) => f.debug_tuple("Write").field(reply).finish(),
+        }
+    }
 }
 
 impl<R> MuxMachine<R> {

@@ -89,6 +89,7 @@ mod reader;
 mod report;
 mod stream;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -182,13 +183,24 @@ pub enum Output<R> {
 /// the end, has no effect.
 ///
 /// No input makes it panic or grow beyond the bounds of its [`SplitConfig`].
-#[derive(Debug)]
 pub struct SplitMachine<R> {
     core: Core<R>,
     /// The place of the backend whose input is looked at first.
     turn: usize,
     is_client_closed: bool,
     is_done: bool,
+}
+
+/// Says how much there is, and not what: cookies and credentials are not for logs.
+impl<R> fmt::Debug for SplitMachine<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SplitMachine")
+            .field("requests", &self.requests())
+            .field("streams", &self.streams())
+            .field("buffered", &self.buffered())
+            .field("is_done", &self.is_done)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Clone + PartialEq> SplitMachine<R> {

@@ -70,6 +70,26 @@ fn serving_ends_with_the_stream_of_streams() {
     });
 }
 
+/// A log is read by more people than a connection: what a connection prints of itself has nothing in it that a client has said.
+#[test]
+fn a_connection_keeps_to_itself_what_it_carries() {
+    runtime().block_on(async {
+        let (sender, receiver) = unbounded_channel();
+        let mut mux = Mux::new(StreamListener::new(Channel(receiver), Address::Unknown));
+        let mut route = mux.route("http1", http1());
+        tokio::spawn(mux.serve());
+        let (mut client, inner) = duplex(1_024);
+        sender.send(Ok((inner, Addresses::UNKNOWN))).expect("it is read");
+        client.write_all(b"GET / HTTP/1.1\r\nCookie: hunter2\r\n\r\n").await.expect("it is read");
+        let mut routed = timeout(PATIENCE, route.accept()).await.expect("in time").expect("the connection");
+        routed.read_exact(&mut [0; 16]).await.expect("a part of the opening");
+        for text in [format!("{routed:?}"), format!("{:?}", tokio::io::split(routed))] {
+            // A pair in memory prints what is on its way in it: nothing any more.
+            assert!(!text.contains("hunter2") && !text.contains("104, 117, 110"), "{text}");
+        }
+    });
+}
+
 /// A handle takes connections only while the mux serves; a shutdown before that is not forgotten.
 #[test]
 fn a_handle_works_while_the_mux_serves() {

@@ -240,8 +240,12 @@ fn authorities() {
                 "a.example.:8080",
                 "a.example:",
                 "a.example:http",
+                "u@a.example",
+                "a@a.example",
+                "b.example@A.example.:80",
+                "u:p@v@a.example",
             ][..],
-            &["b.a.example", "a.example.org", "example", "xa.example", "a.example:80:x", ""][..],
+            &["b.a.example", "a.example.org", "example", "xa.example", "a.example:80:x", "a.example@b", ""][..],
         ),
         ("A.EXAMPLE.", &["a.example"], &["b.example"]),
         (
@@ -249,7 +253,7 @@ fn authorities() {
             &["a.example.org", "A.B.Example.Org:443", "x.example.org."],
             &["example.org", ".example.org", "aexample.org", "example.org.evil"],
         ),
-        ("[::1]", &["[::1]", "[::1]:80"], &["::1", "[::2]:80"]),
+        ("[::1]", &["[::1]", "[::1]:80", "u@[::1]:80"], &["::1", "[::2]:80"]),
         ("127.0.0.1", &["127.0.0.1:7101"], &["127.0.0.11"]),
     ] {
         for host in yes {
@@ -292,6 +296,7 @@ fn authorities() {
     refuses(authority("a.example"), get("/", ""));
     // A name in front of an `@` is no host (RFC 9110 §4.2.4).
     refuses(authority("a.example"), get("http://a.example@b.example/", ""));
+    takes(authority("b.example"), get("http://a.example@b.example/", ""));
 }
 
 #[test]

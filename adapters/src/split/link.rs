@@ -3,6 +3,7 @@
 //! The machine's batches are read out of where they are: towards the server there is one copy, that into the server's buffer.
 //! What the server writes is gathered, up to [`CAPACITY`], and given to the machine as it is.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -28,7 +29,7 @@ enum End {
     Reset,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Inner {
     /// To the server: what it is reading, and what it has read to its end and the driver gets back.
     down: Option<Batch>,
@@ -44,6 +45,18 @@ struct Inner {
     reader: Option<Waker>,
     writer: Option<Waker>,
     driver: Option<Waker>,
+}
+
+/// Says how much is on its way, and not what: cookies and credentials are not for logs.
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("down", &self.down)
+            .field("down_end", &self.down_end)
+            .field("up", &format_args!("{} bytes", self.up.len()))
+            .field("up_end", &self.up_end)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]

@@ -53,7 +53,6 @@ pub(crate) enum Stop {
     Malformed(ErrorCode),
 }
 
-#[derive(Debug)]
 pub(crate) struct Http2Observer {
     stage: Stage,
     /// Frames that stay in the replay.

@@ -35,7 +35,6 @@ pub(crate) enum Depth {
     Whole,
 }
 
-#[derive(Debug)]
 enum Eye {
     /// No byte has come.
     Closed,
@@ -49,7 +48,6 @@ enum Eye {
 }
 
 /// Looks at an opening and fills in its [`Facts`].
-#[derive(Debug)]
 pub(crate) struct Observer {
     eye: Eye,
     depth: Depth,

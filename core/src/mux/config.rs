@@ -54,8 +54,8 @@ pub struct Config {
     pub max_http1_head: usize,
     /// Bytes of a TLS ClientHello with its record heads. Default 64 KiB (rustls the same; OpenSSL 128 KiB).
     pub max_client_hello: usize,
-    /// Bytes of an opening that matchers of raw bytes see ([`Opening::prefix`](crate::Opening::prefix)); what they still need
-    /// behind them is no match. Default 4 KiB.
+    /// Bytes of an opening that matchers of raw bytes see ([`prefix`](crate::matchers::prefix),
+    /// [`prefix_fn`](crate::matchers::prefix_fn)); what they still need behind them is no match. Default 4 KiB.
     pub max_prefix: usize,
     /// HTTP/2 frames in front of the first HEADERS that stay in the replay. Default 16 (nghttp sends 6).
     pub max_frames: u32,

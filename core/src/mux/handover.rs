@@ -1,5 +1,6 @@
 //! The end of a routed connection's time with the mux: where it goes, and all that makes the backend see it as pristine.
 
+use std::fmt;
 use std::time::Instant;
 
 use super::live::Live;
@@ -8,19 +9,18 @@ use super::MuxMachine;
 use crate::facts::Facts;
 use crate::ledger::{BackendLedger, ClientLedger};
 use crate::routes::Why;
+use crate::unsaid::Unsaid;
 
 /// A connection that has found its route.
 ///
 /// Deliver it by [`into_parts`](Self::into_parts), or, if the route can not take it, [`refuse`](Self::refuse) it in the
 /// client's own protocol. Until then nothing more should be read from the client.
-#[derive(Debug)]
 pub struct Handover<R> {
     live: Box<Live<R>>,
     why: Why,
 }
 
 /// What a delivered connection consists of, beside its socket.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Parts {
     /// What the backend is to receive before anything that is read from the socket.
@@ -31,6 +31,30 @@ pub struct Parts {
     pub to_client: BackendLedger,
     /// What the opening has shown, as far as the verdict needed it; all of it with [`Config::complete_facts`](crate::Config::complete_facts).
     pub facts: Facts,
+}
+
+/// Says how much the client has sent, and not what: cookies and credentials are not for logs.
+impl<R> fmt::Debug for Handover<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover")
+            .field("why", &self.why)
+            .field("facts", self.facts())
+            .field("is_greeted", &self.is_greeted())
+            .field("opening", &Unsaid(&self.live.opening))
+            .finish_non_exhaustive()
+    }
+}
+
+/// As that of [`Handover`].
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("replay", &Unsaid(&self.replay))
+            .field("to_backend", &self.to_backend)
+            .field("to_client", &self.to_client)
+            .field("facts", &self.facts)
+            .finish()
+    }
 }
 
 impl<R> Handover<R> {

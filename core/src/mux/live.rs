@@ -21,7 +21,6 @@ use greeted::{Answer, Frozen, Greeted};
 /// writes its request by itself.
 const FIRST_ROOM: usize = 512;
 
-#[derive(Debug)]
 pub(super) struct Live<R> {
     pub(super) routes: Arc<Routes<R>>,
     pub(super) config: Arc<Config>,

@@ -1,5 +1,6 @@
 //! What goes out to one side in one write: frames that the machine composed, and payload that it only passes on.
 
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
@@ -11,7 +12,6 @@ pub(super) const COPIED_BELOW: usize = 256;
 const KEPT: usize = 16 * 1024;
 
 /// Payload that goes out behind this much of what was composed.
-#[derive(Debug)]
 struct Passed {
     behind: usize,
     payload: Bytes,
@@ -22,13 +22,20 @@ struct Passed {
 /// Write it out, with [`chunks_vectored`](Buf::chunks_vectored) where the transport can, [`advance`](Buf::advance) by
 /// what was taken, and give it back through [`handle_written`](super::SplitMachine::handle_written), which uses its memory
 /// again.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Batch {
     composed: Vec<u8>,
     passed: std::collections::VecDeque<Passed>,
     /// How much of `composed` has been read.
     read: usize,
     passed_len: usize,
+}
+
+/// Says how many bytes there are, and not which: cookies and credentials are not for logs.
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({} bytes)", self.len())
+    }
 }
 
 impl Batch {

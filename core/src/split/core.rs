@@ -25,7 +25,6 @@ const LINGERING_FACTOR: usize = 2;
 /// Trailers of up to this size find a place whatever else is held. A status of gRPC with its message and most details are smaller.
 const SMALL_TRAILERS: usize = 4 * 1024;
 
-#[derive(Debug)]
 pub(super) struct Core<R> {
     pub(super) routes: Arc<Routes<R>>,
     pub(super) config: Arc<SplitConfig>,

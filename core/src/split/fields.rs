@@ -11,7 +11,7 @@ const NEVER_INDEXED: u32 = 1 << 31;
 const KEPT: usize = 2 * 1024;
 
 /// Fields in order, with their never-indexed marks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Fields {
     bytes: Vec<u8>,
 }

@@ -25,7 +25,6 @@ pub(super) enum LinkState {
 }
 
 /// A connection to a backend.
-#[derive(Debug)]
 pub(super) struct Link {
     pub(super) id: BackendId,
     pub(super) outlet: usize,
@@ -113,14 +112,12 @@ impl Link {
 }
 
 /// Where requests may lead: each target of the routes once.
-#[derive(Debug)]
 pub(super) struct Outlets<R> {
     outlets: Vec<Outlet<R>>,
     /// The outlet of each route, and behind them that of `otherwise`.
     of_route: Vec<usize>,
 }
 
-#[derive(Debug)]
 pub(super) struct Outlet<R> {
     pub(super) target: R,
     /// The connection that takes requests.

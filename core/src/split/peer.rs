@@ -95,7 +95,6 @@ pub(super) enum Role {
 }
 
 /// A header block that is not whole.
-#[derive(Debug)]
 struct Block {
     stream: u32,
     ends: bool,
@@ -105,7 +104,6 @@ struct Block {
 }
 
 /// The connection of one peer.
-#[derive(Debug)]
 pub(super) struct Peer {
     role: Role,
     reader: FrameReader,

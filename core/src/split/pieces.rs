@@ -20,7 +20,7 @@ const KEPT_TAIL: usize = COPIED_BELOW;
 const KEPT: usize = 16;
 
 /// Payload in order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pieces {
     pieces: VecDeque<Bytes>,
     /// Copied bytes behind the pieces.

@@ -31,7 +31,6 @@ pub(super) struct DataHead {
     pub(super) ends: bool,
 }
 
-#[derive(Debug)]
 enum State {
     /// This much of the preface is still to come.
     Preface {
@@ -51,7 +50,6 @@ enum State {
 }
 
 /// Cuts the bytes of one peer into frames. Holds at most one frame that is no DATA.
-#[derive(Debug)]
 pub(super) struct FrameReader {
     state: State,
     head: [u8; HEAD_LEN],

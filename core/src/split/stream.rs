@@ -12,7 +12,7 @@ use super::reader::DataHead;
 use crate::wire::frame::ErrorCode;
 
 /// Body and trailers on their way in one direction.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Flow {
     pub(super) queue: Pieces,
     pub(super) trailers: Fields,
@@ -177,7 +177,7 @@ pub(super) enum Response {
     Final,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Stream {
     pub(super) id: u32,
     /// Where the request leads.
@@ -241,7 +241,7 @@ const KEPT_SLOTS: usize = 4;
 
 /// The streams that are open, found by id without a map: ids only rise, so a sorted list is enough. Slots are used again, with
 /// their memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Streams {
     slots: Vec<Stream>,
     free: Vec<u32>,

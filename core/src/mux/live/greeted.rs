@@ -6,17 +6,15 @@ use std::collections::VecDeque;
 use super::super::pings::PingBudget;
 
 /// An answer to a frame of a greeted client.
-#[derive(Debug)]
 pub(super) enum Answer {
     Ping([u8; 8]),
     Settings,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Answers(pub(super) VecDeque<Answer>);
 
 /// What the mux has said of its own and what it is owed for it.
-#[derive(Debug)]
 pub(in crate::mux) struct Greeted {
     /// The greeting itself, with this number of acknowledgements, until it was said; then the answers, in order.
     pub(super) to_say: Option<u32>,
@@ -41,7 +39,6 @@ impl Greeted {
 }
 
 /// What raw matchers see once the mux has spoken: the bytes from before, since later ones depend on what the mux said.
-#[derive(Debug)]
 pub(super) enum Frozen {
     No,
     /// The first bytes of the replay are what they were.

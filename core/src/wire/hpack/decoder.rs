@@ -1,5 +1,6 @@
 //! From header blocks to fields (RFC 7541 §3, §6).
 
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 
 use thiserror::Error;
@@ -98,7 +99,7 @@ pub enum DecodeError {
 /// assert_eq!(fields[1], (b":path".to_vec(), b"/a".to_vec()));
 /// # Ok::<(), oneport_core::wire::hpack::DecodeError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     table: DynamicTable,
     /// The SETTINGS_HEADER_TABLE_SIZE in force.
@@ -107,6 +108,13 @@ pub struct Decoder {
     /// block must begin with an update to no more than this.
     owed: Option<usize>,
     poisoned: bool,
+}
+
+/// Says how large its table is, and not what is in it: cookies and credentials are not for logs.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("table_size", &self.table_size()).finish_non_exhaustive()
+    }
 }
 
 impl Decoder {

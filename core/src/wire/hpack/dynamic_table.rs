@@ -27,7 +27,7 @@ const FIRST_ENTRIES: usize = 16;
 /// The buffer that [`DynamicTable::trim`] leaves to every table, whatever its size: decoding needs it, too.
 const KEPT_TEXT: usize = 4096;
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct DynamicTable {
     /// As long as what was allocated: initialised once, and written by position after that.
     text: Vec<u8>,

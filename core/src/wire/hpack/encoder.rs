@@ -5,6 +5,7 @@
 //! connection and writes small blocks.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use super::dynamic_table::DynamicTable;
 use super::static_table::{self, Match};
@@ -62,7 +63,7 @@ fn put_plain_literal(out: &mut Vec<u8>, pattern: (u8, u32), found: Option<Match>
 /// encoder.encode([path], &mut second);
 /// assert_eq!(second, [0xbe]);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Encoder {
     table: DynamicTable,
     /// A fingerprint of each entry, oldest first, so that a search reads one word for each entry.
@@ -71,6 +72,13 @@ pub struct Encoder {
     told: usize,
     /// The smallest size set since the last block.
     smallest: Option<usize>,
+}
+
+/// Says how large its table is, and not what is in it: cookies and credentials are not for logs.
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoder").field("table_size", &self.table_size()).finish_non_exhaustive()
+    }
 }
 
 impl Default for Encoder {
