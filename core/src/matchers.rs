@@ -1,6 +1,6 @@
 //! Stage 3: the vocabulary of routes. A matcher judges what the opening has shown and says match, no match, or need more.
 //!
-//! A matcher neither reads nor waits nor writes: it is a pure function of the [`Opening`], and its answer sticks, since facts
+//! A matcher neither reads nor waits nor writes: it is a pure function of the opening, and its answer sticks, since facts
 //! never change back. "No match" is said at the first byte that can no longer match; nothing ever waits for a fixed length.
 
 mod request;
@@ -72,9 +72,7 @@ pub(crate) struct Opening<'a> {
     facts: &'a Facts,
     /// The first bytes that the client sent, at most [`Config::max_prefix`](crate::Config::max_prefix).
     prefix: &'a [u8],
-    /// Whether `prefix` will not grow: a bound is reached, the client has ended its side, the opening is HTTP/2 and has said all that
-    /// counts, or the mux has greeted the client, after which bytes depend on what it was told. "Need more" of a matcher of raw
-    /// bytes then means "no match".
+    /// Whether `prefix` will not grow ([`prefix_fn`] says why it may not). "Need more" of a matcher of raw bytes then means "no match".
     is_final: bool,
 }
 
@@ -347,8 +345,9 @@ pub fn facts_fn(judge: impl Fn(&Facts) -> Verdict + Send + Sync + 'static) -> Ma
 }
 
 /// A closure over the first bytes (at most [`Config::max_prefix`](crate::Config::max_prefix)). It must be a pure function of
-/// them and must not take back a match or a no match when more bytes come. Once none can come ([`Opening::is_final`]),
-/// [`Verdict::NeedMore`] counts as no match.
+/// them and must not take back a match or a no match when more bytes come. Once none can come, [`Verdict::NeedMore`] counts as no
+/// match: the bound is reached, the client has ended its side, it speaks HTTP/2 and has said all that counts, or the mux has
+/// greeted it, after which bytes depend on what it was told.
 pub fn prefix_fn(judge: impl Fn(&[u8]) -> Verdict + Send + Sync + 'static) -> Matcher {
     Matcher(Term::PrefixFn(Arc::new(judge)))
 }
