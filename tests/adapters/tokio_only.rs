@@ -70,6 +70,16 @@ fn serving_ends_with_the_stream_of_streams() {
     });
 }
 
+/// Who has forgotten the timers learns it from `serve`, and not from clients that are reset.
+#[test]
+fn a_runtime_without_timers_is_told_at_once() {
+    let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let (_sender, receiver) = unbounded_channel();
+    let mux = Mux::new(StreamListener::new(Channel::<DuplexStream>(receiver), Address::Unknown));
+    let serving = runtime.block_on(async { tokio::spawn(mux.serve()).await });
+    assert!(serving.expect_err("it has no timers").is_panic());
+}
+
 /// A log is read by more people than a connection: what a connection prints of itself has nothing in it that a client has said.
 #[test]
 fn a_connection_keeps_to_itself_what_it_carries() {

@@ -24,6 +24,7 @@ use crate::split::{bridge, Bridge};
 /// It ends when the mux has shut down and every connection that was decided by then has been taken. Dropping it refuses the
 /// connections of this route, those that wait in its backlog included, and no others.
 #[derive(Debug)]
+#[must_use = "dropping it refuses the connections of its route"]
 pub struct Incoming<T: Io> {
     // Its drop drops the arrivals that wait, and each of them refuses itself.
     receiver: Receiver<Arrival<T>>,

@@ -17,6 +17,7 @@ use crate::smol;
 /// It ends when the mux has shut down and every connection that was decided by then has been taken. Dropping it refuses the
 /// connections of this route, those that wait in its backlog included, and no others.
 #[derive(Debug)]
+#[must_use = "dropping it refuses the connections of its route"]
 pub struct Incoming<T: Socket>(smol::Incoming<smol::Socket<T>>);
 
 impl<T: Socket> Incoming<T> {

@@ -154,12 +154,20 @@ impl<L: Listener> Mux<L> {
     ///
     /// Each undecided connection is a task of the runtime. Dropping the future closes the listener and ends them as a shutdown does,
     /// without waiting until they are gone.
+    ///
+    /// # Panics
+    /// At once, on a runtime without timers (`enable_time`).
     pub async fn serve(self) {
         self.serve_until(pending()).await;
     }
 
     /// As [`serve`](Self::serve), and shuts down when `shutdown` is ready.
+    ///
+    /// # Panics
+    /// As [`serve`](Self::serve).
     pub async fn serve_until(self, shutdown: impl Future<Output = ()>) {
+        // Without timers each connection's task would panic, and its client be reset, while serving goes on: it is said here.
+        drop(sleep(Duration::ZERO));
         let Self { mut listener, plan, slots, link } = self;
         let shared = plan.finish();
         let slots = Arc::new(slots);
