@@ -442,6 +442,21 @@ fn recordings_of_other_protocols_are_no_hellos() {
 }
 
 /// Each rule of the message, broken by hand: the offset in the message of the byte that must settle it.
+/// So much may stand behind the cipher suites that their length has a least value, too: an odd one, if what is behind is odd.
+#[test]
+fn few_cipher_suites_in_front_of_as_much_as_there_can_be() {
+    for extension in [65_530, 65_531] {
+        let compression = with_length_8(&[0; 255]);
+        let extensions = [&[0x50, 0][..], &with_length_16(&vec![7; extension])].concat();
+        let head = [&[3, 3][..], &[9; 32], &[0, 0, 4, 0x13, 1, 0x13, 2]].concat();
+        let body = [head, compression, with_length_16(&extensions)].concat();
+        let message = [&[1][..], &(body.len() as u32).to_be_bytes()[1..], &body].concat();
+        // The first record ends between the two bytes of that length: each is judged by itself.
+        let opening = records(&message, &[40, 16_384]);
+        assert_eq!(whole(100_000, &opening), Progress::Done, "{extension}");
+    }
+}
+
 #[test]
 fn broken_rules() {
     /// The shortest fixed part: one cipher suite, null compression; then this block of extensions.
@@ -456,6 +471,12 @@ fn broken_rules() {
         whole(LIMIT, &records(&message(&[sni.as_slice(), &alpn, &versions].concat()), &[500])),
         Progress::Done
     );
+    // As many versions as there can be.
+    let all_versions = [&[0, 43, 0, 255, 254][..], &[3; 254]].concat();
+    for behind in [&[][..], &alpn] {
+        let opening = records(&message(&[all_versions.as_slice(), behind].concat()), &[500]);
+        assert_eq!(whole(LIMIT, &opening), Progress::Done);
+    }
 
     let extensions_at = 47;
     let patched = |extensions: &[u8], at: usize, byte: u8| {
@@ -503,6 +524,11 @@ fn broken_rules() {
             49,
         ),
         ("versions have two bytes", message(&[0, 43, 0, 4, 3, 3, 4, 3]), 48),
+        (
+            "versions have two bytes: in front of another extension",
+            message(&[&[0, 43, 0, 4, 3, 3, 4, 3][..], &alpn].concat()),
+            50,
+        ),
     ] {
         let opening = records(&message, &[16_384]);
         let answers = answers(&opening);

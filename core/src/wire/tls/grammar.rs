@@ -283,7 +283,6 @@ impl Grammar {
             Field::NamesLength => Field::NameType,
             // No type but host_name exists. RFC 6066 gives their names a length: some servers look behind it (seen: Go's), and a name
             // there must not be hidden from the routes. Others look no further: what does not fit there ends the list, and no hello.
-            Field::NameType if value == HOST_NAME && !self.is_behind_other_name => Field::HostNameLength,
             Field::NameType if self.extension_end.saturating_sub(self.at) < 2 => self.skip_names(),
             Field::NameType if value == HOST_NAME && self.found.host_name.is_none() => Field::HostNameLength,
             Field::NameType => {
