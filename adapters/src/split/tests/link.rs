@@ -64,6 +64,18 @@ fn ready<T: std::fmt::Debug>(poll: Poll<io::Result<T>>) -> T {
     }
 }
 
+/// What goes either way is not for logs.
+#[test]
+fn what_is_on_its_way_is_not_printed() {
+    let mut rig = Rig::new();
+    let (mut batch, _) = words();
+    assert!(rig.send(&mut batch).is_pending());
+    assert_eq!(ready(rig.write(b"hunter2")), 7);
+    let text = format!("{:?}", rig.link);
+    assert!(text.contains("7 bytes") && text.contains("Batch("), "{text}");
+    assert!(!text.contains("hunter2") && !text.contains("104, 117, 110"), "{text}");
+}
+
 /// The server reads a batch in pieces; when it has read all of it, the driver is woken and gets it back to be used again.
 #[test]
 fn a_batch_is_read_in_pieces_and_comes_back() {
