@@ -74,7 +74,8 @@ fn serving_ends_with_the_stream_of_streams() {
 #[test]
 fn a_runtime_without_timers_is_told_at_once() {
     let runtime = Builder::new_current_thread().enable_io().build().expect("a runtime");
-    let (_sender, receiver) = unbounded_channel();
+    // Its sender is gone: serving would end at once, and well.
+    let (_, receiver) = unbounded_channel();
     let mux = Mux::new(StreamListener::new(Channel::<DuplexStream>(receiver), Address::Unknown));
     let serving = runtime.block_on(async { tokio::spawn(mux.serve()).await });
     assert!(serving.expect_err("it has no timers").is_panic());
