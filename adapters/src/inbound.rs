@@ -18,8 +18,10 @@ pub(crate) struct Inbound {
 /// Says how much of the replay is left, and not what is in it: cookies and credentials are not for logs.
 impl fmt::Debug for Inbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let replay = format_args!("{} bytes", self.replay.len());
-        f.debug_struct("Inbound").field("replay", &replay).field("ledger", &self.ledger).finish()
+        f.debug_struct("Inbound")
+            .field("replay", &format_args!("{} bytes", self.replay.len()))
+            .field("ledger", &self.ledger)
+            .finish()
     }
 }
 
