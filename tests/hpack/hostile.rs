@@ -180,6 +180,26 @@ fn lists_beyond_the_limit() {
     }
 }
 
+/// A field with one string that takes all the room there is.
+#[test]
+fn lists_that_one_string_fills() {
+    for huffman in [false, true] {
+        for pattern in [0x40, 0x00, 0x10] {
+            for (name, value) in [(&b"name"[..], &b""[..]), (b"", b"value")] {
+                let mut block = vec![pattern];
+                super::model::put_string(&mut block, name, huffman);
+                super::model::put_string(&mut block, value, huffman);
+                let size = 32 + name.len() + value.len();
+                for (max_list_size, expected) in [(size, Ok(())), (size - 1, Err(DecodeError::ListTooLarge))]
+                {
+                    let limits = Limits { max_list_size, max_string_len: 1000 };
+                    assert_eq!(decode_with(&mut Decoder::new(4096), &block, &limits).1, expected);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_callback_that_stops() {
     let mut decoder = Decoder::new(4096);

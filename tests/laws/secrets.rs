@@ -22,7 +22,9 @@ fn silent(text: &str) {
 
 #[track_caller]
 fn printed(value: &dyn Debug) {
-    silent(&format!("{value:?}"));
+    let text = format!("{value:?}");
+    assert!(!text.is_empty(), "what it is, and how much of it there is, it says");
+    silent(&text);
     let lines = format!("{value:#?}");
     silent(&lines.split_whitespace().collect::<Vec<_>>().join(" "));
 }

@@ -107,6 +107,9 @@ impl Outcome {
     }
 }
 
+/// For who has asked for a connection and got none.
+impl std::error::Error for Outcome {}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;

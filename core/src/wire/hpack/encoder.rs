@@ -351,6 +351,27 @@ mod tests {
         assert_eq!(block(&mut encoder, &[]), b"");
     }
 
+    /// A size in between is of no interest if nothing was evicted by it.
+    #[test]
+    fn a_size_that_grew_is_told_once() {
+        let mut encoder = Encoder::new();
+        encoder.set_max_table_size(10);
+        assert_eq!(block(&mut encoder, &[]), b"\x2a");
+        for sizes in [[10, 20], [21, 22]] {
+            sizes.map(|size| encoder.set_max_table_size(size));
+            assert_eq!(block(&mut encoder, &[]), [0x20 | sizes[1] as u8]);
+        }
+    }
+
+    #[test]
+    fn a_name_that_an_entry_has_is_an_index() {
+        let mut encoder = Encoder::new();
+        block(&mut encoder, &[field("x-a", "1"), field("x-b", "1")]);
+        assert_eq!(block(&mut encoder, &[field("x-a", "2")])[0], 0x40 | 63);
+        // The newest of two that have it.
+        assert_eq!(block(&mut encoder, &[field("x-a", "3")])[0], 0x40 | 62);
+    }
+
     #[test]
     fn what_the_fingerprint_confuses_is_compared() {
         let [one, other] = ["12345678-a-12345678", "12345678-b-12345678"];

@@ -278,6 +278,7 @@ mod tests {
         assert_eq!(owned.alpn().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
         assert_eq!(owned.supported_versions().collect::<Vec<_>>(), [0x0304]);
         assert_eq!((owned.legacy_version(), owned.max_version()), (0x0303, 0x0304));
+        assert_eq!(owned.held(), b"a.example\x02h2\x08http/1.1\x03\x04".len());
         let nothing = hello(0x0302, None).into_owned();
         assert_eq!((nothing.sni(), nothing.alpn().count(), nothing.max_version()), (None, 0, 0x0302));
     }
