@@ -25,6 +25,8 @@ mod backlog;
 #[cfg(any(feature = "tokio", feature = "smol"))]
 mod context;
 #[cfg(any(feature = "tokio", feature = "smol"))]
+mod given_back;
+#[cfg(any(feature = "tokio", feature = "smol"))]
 mod inbound;
 mod limits;
 #[cfg(any(feature = "tokio", feature = "smol"))]
@@ -51,6 +53,8 @@ mod talk;
 pub mod tokio;
 
 pub use address::{Address, Addresses};
+#[cfg(any(feature = "tokio", feature = "smol"))]
+pub use given_back::{NotServing, NotShared};
 pub use limits::{Limits, EVICTION_GRACE};
 pub use oneport_core::split::{SplitConfig, SplitOutcome, SplitPhase};
 pub use oneport_core::{
@@ -58,7 +62,7 @@ pub use oneport_core::{
     Matcher, Outcome, Phase, Reason, Request, Verdict, Why,
 };
 #[cfg(any(feature = "tokio", feature = "smol"))]
-pub use owed::StillOwed;
+pub use owed::{NotBare, StillOwed};
 #[cfg(any(feature = "tokio", feature = "smol"))]
 pub use registry::Undecided;
 #[cfg(any(feature = "tokio", feature = "smol"))]

@@ -45,6 +45,11 @@ impl Outbound {
         self.0.is_none()
     }
 
+    /// Whether the ledger is, though bytes that it has let go may still be here.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.as_ref().is_none_or(|ledgered| ledgered.ledger.is_transparent())
+    }
+
     pub(crate) fn has_pending(&self) -> bool {
         self.0.as_ref().is_some_and(|ledgered| ledgered.has_pending())
     }
@@ -217,6 +222,7 @@ impl Ledgered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::owed::StillOwed;
     use oneport_core::wire::frame::{encode_frame, Kind};
     use oneport_core::wire::settings::{encode_settings, encode_settings_ack, Setting, SettingId};
     use oneport_core::Greeting;
@@ -367,10 +373,11 @@ mod tests {
                 false => Poll::Ready(Ok(bytes.len())),
             });
             assert!(matches!(answer, Poll::Ready(Ok(n)) if n == written.len()));
+            assert_eq!(outbound.owed(), is_full.then_some(StillOwed::Unflushed));
             assert_eq!(outbound.is_direct(), !is_full);
             assert!(outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len()))).is_ready());
             assert!(outbound.is_direct());
-            assert_eq!(outbound.owes(), Ok(()));
+            assert_eq!(outbound.owed(), None);
         }
     }
 

@@ -13,32 +13,49 @@ pub enum StillOwed {
     /// This many bytes of the opening have not been read yet.
     #[error("{0} bytes of the opening have not been read yet")]
     Replay(usize),
-    /// It is a share in the client's connection, whose requests are routed one by one: there is no stream of its own.
+    /// It is a share in the client's connection, whose requests are routed one by one: there is no stream of its own, and never will
+    /// be.
     #[error("the client's connection is shared with other routes")]
     Shared,
     /// The backend's SETTINGS, or its acknowledgement of the client's, have not been written yet.
     #[error("the backend has not written its SETTINGS and all acknowledgements yet")]
     BackendSettings,
+    /// Bytes that the backend has written have not reached the inner stream yet: flush.
+    #[error("bytes of the backend have not been flushed yet")]
+    Unflushed,
+}
+
+/// A connection whose inner stream can not be had yet, given back.
+#[derive(Debug, thiserror::Error)]
+#[error("the bare stream can not be had: {owed}")]
+pub struct NotBare<C> {
+    /// The connection, as it was.
+    pub connection: C,
+    /// What stands between.
+    #[source]
+    pub owed: StillOwed,
 }
 
 impl Inbound {
-    pub(crate) fn owes(&self) -> Result<(), StillOwed> {
+    pub(crate) fn owed(&self) -> Option<StillOwed> {
         if self.replay_len() > 0 {
-            Err(StillOwed::Replay(self.replay_len()))
+            Some(StillOwed::Replay(self.replay_len()))
         } else if !self.is_settled() {
-            Err(StillOwed::ClientAck)
+            Some(StillOwed::ClientAck)
         } else {
-            Ok(())
+            None
         }
     }
 }
 
 impl Outbound {
-    pub(crate) fn owes(&self) -> Result<(), StillOwed> {
+    pub(crate) fn owed(&self) -> Option<StillOwed> {
         if self.is_direct() {
-            Ok(())
+            None
+        } else if self.is_settled() {
+            Some(StillOwed::Unflushed)
         } else {
-            Err(StillOwed::BackendSettings)
+            Some(StillOwed::BackendSettings)
         }
     }
 }

@@ -48,7 +48,8 @@ mod socket;
 mod source;
 mod split;
 
-pub use crate::owed::StillOwed;
+pub use crate::given_back::{NotServing, NotShared};
+pub use crate::owed::{NotBare, StillOwed};
 pub use crate::split::{Bridge, BridgeEnd};
 pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};

@@ -52,7 +52,8 @@ mod router;
 mod socket;
 mod source;
 
-pub use crate::owed::StillOwed;
+pub use crate::given_back::NotServing;
+pub use crate::owed::{NotBare, StillOwed};
 pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};
 pub use listener::Listener;

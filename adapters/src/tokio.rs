@@ -45,7 +45,8 @@ mod tonic;
 
 #[cfg(feature = "axum")]
 pub use self::axum::ClientAddress;
-pub use crate::owed::StillOwed;
+pub use crate::given_back::{NotServing, NotShared};
+pub use crate::owed::{NotBare, StillOwed};
 pub use crate::split::{Bridge, BridgeEnd};
 pub use connection::Connection;
 pub use incoming::{Arrival, Incoming};

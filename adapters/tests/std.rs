@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use oneport::matchers::{any, grpc, http1, prefix};
-use oneport::std::{Connection, Io, Mux, Router, StillOwed};
+use oneport::std::{Connection, Io, Mux, NotBare, Router, StillOwed};
 use oneport::{Addresses, Limits, Outcome, Phase, Reason};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -55,18 +55,18 @@ fn clones_share_the_replay_and_the_ledgers() {
     let (mut client, connection) = greeted();
     let clone = connection.try_clone().unwrap();
     let opening = [PREFACE, SETTINGS, REQUEST].concat();
-    assert_eq!(connection.owes(), Err(StillOwed::Replay(opening.len())));
+    assert_eq!(connection.owed(), Some(StillOwed::Replay(opening.len())));
     let mut seen = read_exactly(&connection, 30);
     seen.extend(read_exactly(&clone, opening.len() - 30));
     assert_eq!(seen, opening);
-    assert_eq!(clone.owes(), Err(StillOwed::ClientAck));
+    assert_eq!(clone.owed(), Some(StillOwed::ClientAck));
 
     // The acknowledgement is taken out once, whoever reads; another one is the backend's own.
     client.write_all(&[ACK, DATA, ACK].concat()).unwrap();
     let mut seen = read_exactly(&clone, 4);
     seen.extend(read_exactly(&connection, DATA.len() + ACK.len() - 4));
     assert_eq!(seen, [DATA, ACK].concat());
-    let (connection, owed) = connection.into_inner().unwrap_err();
+    let NotBare { connection, owed } = connection.into_inner().unwrap_err();
     assert_eq!(owed, StillOwed::BackendSettings);
 
     // One clone begins a frame and the other one ends it. S₀ said MAX_CONCURRENT_STREAMS, so its default is appended.
@@ -74,7 +74,7 @@ fn clones_share_the_replay_and_the_ledgers() {
     (&clone).write_all(&[&SETTINGS[4..], ACK, DATA].concat()).unwrap();
     let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\x7f\xff\xff\xff";
     assert_eq!(read_exactly(&client, 15 + DATA.len()), [settings, DATA].concat());
-    assert_eq!((connection.owes(), clone.owes()), (Ok(()), Ok(())));
+    assert_eq!((connection.owed(), clone.owed()), (None, None));
     let (mut first, second) = (connection.into_inner().unwrap(), clone.into_inner().unwrap());
     first.write_all(b"bare").unwrap();
     assert_eq!(read_exactly(&client, 4), b"bare");
@@ -97,7 +97,7 @@ fn a_read_that_waits_keeps_nobody_from_writing_and_asking() {
     thread::sleep(Duration::from_millis(50));
     (&connection).write_all(&[SETTINGS, ACK, DATA].concat()).unwrap();
     assert_eq!(read_exactly(&client, 15 + DATA.len())[15..], *DATA);
-    assert_eq!(connection.owes(), Err(StillOwed::ClientAck));
+    assert_eq!(connection.owed(), Some(StillOwed::ClientAck));
 
     // Nothing but the acknowledgement comes: the read goes on, and does not take that for the end.
     client.write_all(ACK).unwrap();
@@ -105,7 +105,7 @@ fn a_read_that_waits_keeps_nobody_from_writing_and_asking() {
     client.write_all(DATA).unwrap();
     assert_eq!(bytes.recv_timeout(Duration::from_secs(10)).unwrap(), DATA);
     reading.join().unwrap();
-    assert_eq!(connection.owes(), Ok(()));
+    assert_eq!(connection.owed(), None);
 }
 
 /// What the ledger holds back of an unfinished frame goes out in front of the end.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use oneport::matchers::{any, grpc, http1};
-use oneport::tokio::{Accepted, Connection, Incoming, Mux, StillOwed, StreamListener};
+use oneport::tokio::{Accepted, Connection, Incoming, Mux, NotServing, StillOwed, StreamListener};
 use oneport::{Address, Addresses, Config, Limits, Outcome, Reason};
 use tokio::io::{duplex, split, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc::{unbounded_channel, UnboundedReceiver, UnboundedSender};
@@ -133,9 +133,9 @@ async fn a_writer_that_waits_is_woken_though_the_reader_pushes() {
 async fn a_connection_is_bare_as_soon_as_nothing_is_owed() {
     let (mut client, mut connection) = greeted(1_024).await;
     connection.write_all(ACK).await.unwrap();
-    assert_eq!(connection.owes(), Err(StillOwed::BackendSettings));
+    assert_eq!(connection.owed(), Some(StillOwed::BackendSettings));
     connection.write_all(SETTINGS).await.unwrap();
-    assert_eq!(connection.owes(), Ok(()));
+    assert_eq!(connection.owed(), None);
     assert!(connection.into_inner().is_ok());
     client.read_exact(&mut [0; 15]).await.unwrap();
 }
@@ -254,7 +254,7 @@ fn outside_of_a_runtime_a_handle_gives_the_connection_back() {
         let entered = runtime.enter();
         match connect(io) {
             Ok(()) => break duplex(16).1,
-            Err(back) => io = back,
+            Err(NotServing(back)) => io = back,
         }
         drop(entered);
         assert!(start.elapsed() < Duration::from_secs(10));

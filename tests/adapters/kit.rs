@@ -15,7 +15,7 @@ use ::std::sync::atomic::{AtomicUsize, Ordering};
 use ::std::sync::Arc;
 use ::std::time::{Duration, Instant};
 
-use oneport::tokio::StillOwed;
+use oneport::StillOwed;
 use oneport::{
     Address, Addresses, BridgeEnd, Config, Counters, Facts, Limits, Matcher, Reason, Report, SplitConfig,
     SplitReport, Undecided, Why,
@@ -126,9 +126,9 @@ pub(super) trait Served: Read + Write + Send {
     fn about(&self) -> About;
     /// TCP_NODELAY of the inner socket.
     fn nodelay(&self) -> Option<bool>;
-    fn owes(&self) -> Option<Owes>;
+    fn owed(&self) -> Option<StillOwed>;
     /// The inner stream, or the connection back with the reason.
-    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, Owes)>;
+    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, StillOwed)>;
 }
 
 /// The face of an inner stream.
@@ -152,27 +152,6 @@ impl About {
         let target = facts.request().present().map(|request| request.target().to_vec());
         let sni = facts.tls().present().and_then(|hello| hello.sni().map(ToOwned::to_owned));
         (target, sni)
-    }
-}
-
-/// Why an inner stream can not be had.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Owes {
-    BackendSettings,
-    ClientAck,
-    Replay(usize),
-    Shared,
-}
-
-impl From<StillOwed> for Owes {
-    fn from(owed: StillOwed) -> Self {
-        match owed {
-            StillOwed::BackendSettings => Self::BackendSettings,
-            StillOwed::ClientAck => Self::ClientAck,
-            StillOwed::Replay(bytes) => Self::Replay(bytes),
-            StillOwed::Shared => Self::Shared,
-            other => panic!("a new reason: {other}"),
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use oneport::matchers::{grpc, http1, ssh};
 use oneport::tokio::{Accepted, Mux, StreamListener};
-use oneport::{Address, Addresses, Config, Limits, Outcome, Reason, Undecided};
+use oneport::{Address, Addresses, Config, Limits, NotServing, Outcome, Reason, Undecided};
 use tokio::io::{duplex, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -110,7 +110,7 @@ fn a_handle_works_while_the_mux_serves() {
         let mut route = mux.otherwise("all");
         let handle = mux.handle();
         let (_client, inner) = duplex(16);
-        let inner = handle.connect(inner, Addresses::UNKNOWN).expect_err("not yet");
+        let NotServing(inner) = handle.connect(inner, Addresses::UNKNOWN).expect_err("not yet");
         handle.shutdown();
         timeout(PATIENCE, mux.serve()).await.expect("at once");
         assert!(handle.connect(inner, Addresses::UNKNOWN).is_err(), "not any more");

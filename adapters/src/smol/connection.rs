@@ -12,7 +12,7 @@ use crate::address::Address;
 use crate::context::Story;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
-use crate::owed::StillOwed;
+use crate::owed::{NotBare, StillOwed};
 use crate::pair::Half;
 use crate::parcel::{Opened, Source};
 
@@ -22,7 +22,7 @@ use crate::parcel::{Opened, Source};
 /// (`poll_close`), vectored reads and writes and errors are the inner stream's. `split` of futures-lite and futures works on it:
 /// both halves share the one connection.
 ///
-/// While something is [owed](Self::owes) to a greeted client, a write may accept a few bytes that the socket does not take yet: the
+/// While something is [owed](Self::owed) to a greeted client, a write may accept a few bytes that the socket does not take yet: the
 /// backend's SETTINGS, or the end of the head of a frame. They go with the next write, flush or read. So flush whenever you wait for
 /// something else: a relay does it when its source has nothing more for now (`futures_lite::io::copy` does not).
 #[derive(Debug)]
@@ -76,13 +76,12 @@ impl<T> Connection<T> {
         self.io.whole()
     }
 
-    /// Whether nothing stands between the server and the inner stream any more.
-    ///
-    /// # Errors
-    /// Says what does.
-    pub fn owes(&self) -> Result<(), StillOwed> {
-        self.inbound.owes()?;
-        self.outbound.owes()
+    /// What stands between the server and the inner stream; `None` once [`into_inner`](Self::into_inner) can give it out.
+    pub fn owed(&self) -> Option<StillOwed> {
+        match self.io {
+            Source::Whole(_) => self.inbound.owed().or_else(|| self.outbound.owed()),
+            Source::Share(_) => Some(StillOwed::Shared),
+        }
     }
 
     /// The bare inner stream, once nothing stands between it and the server.
@@ -93,13 +92,15 @@ impl<T> Connection<T> {
     /// Gives the connection back, with the reason, while something is owed.
     // The error IS the connection.
     #[allow(clippy::result_large_err)]
-    pub fn into_inner(self) -> Result<T, (Self, StillOwed)> {
-        if let Err(owed) = self.owes() {
-            return Err((self, owed));
+    pub fn into_inner(self) -> Result<T, NotBare<Self>> {
+        if let Some(owed) = self.owed() {
+            return Err(NotBare { connection: self, owed });
         }
         match self.io {
             Source::Whole(io) => Ok(io),
-            io @ Source::Share(_) => Err((Self { io, ..self }, StillOwed::Shared)),
+            io @ Source::Share(_) => {
+                Err(NotBare { connection: Self { io, ..self }, owed: StillOwed::Shared })
+            }
         }
     }
 }

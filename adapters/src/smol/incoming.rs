@@ -16,6 +16,7 @@ use super::listener::Io;
 use super::split::StreamHop;
 use crate::address::{Address, Addresses};
 use crate::backlog::Receiver;
+use crate::given_back::NotShared;
 use crate::parcel::{Goods, Parcel, Share};
 use crate::split::{bridge, Bridge};
 
@@ -114,7 +115,7 @@ impl<T: Io> Arrival<T> {
     /// # Errors
     /// Gives both back if this is a whole connection ([`is_share`](Self::is_share)), which is yours to carry.
     // The error IS the arrival.
-    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, (Self, B)> {
+    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, NotShared<Self, B>> {
         match self.goods.take() {
             Some(Goods::Share(share)) => {
                 let (hop, end) = bridge(StreamHop::new(backend));
@@ -123,7 +124,7 @@ impl<T: Io> Arrival<T> {
             }
             goods => {
                 self.goods = goods;
-                Err((self, backend))
+                Err(NotShared { arrival: self, backend })
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::accept::{AcceptPause, ACCEPT_BURST, MIN_PAUSE};
 use crate::address::{Address, Addresses};
 use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
+use crate::given_back::NotServing;
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report, SplitReport};
 use crate::{Config, Limits, Matcher, SplitConfig};
@@ -258,9 +259,11 @@ impl<T: Io> Handle<T> {
     ///
     /// # Errors
     /// Gives the connection back if the mux is not serving (yet, or any more).
-    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
-        let Some(Serving { shared, slots, home }) = self.0.serving.get() else { return Err(io) };
-        let Some(slots) = slots.upgrade().filter(|_| !self.0.stop.is_set()) else { return Err(io) };
+    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), NotServing<T>> {
+        let Some(Serving { shared, slots, home }) = self.0.serving.get() else { return Err(NotServing(io)) };
+        let Some(slots) = slots.upgrade().filter(|_| !self.0.stop.is_set()) else {
+            return Err(NotServing(io));
+        };
         let journey = Journey::new(shared.clone(), addresses, Instant::now());
         home.spawn(drive(io, journey, slots, home.clone()));
         Ok(())

@@ -66,15 +66,13 @@ impl Halves {
         Self { reads: Half::new(inbound, reads), writes: Half::new(outbound, writes), story }
     }
 
-    pub(super) fn owes(&self) -> Result<(), StillOwed> {
-        if !self.reads.is_direct() {
-            // Whoever is at work there waits for the client.
-            self.reads.try_lock().map_or(Err(StillOwed::ClientAck), |inbound| inbound.owes())?;
-        }
-        if !self.writes.is_direct() {
-            self.writes.try_lock().map_or(Err(StillOwed::BackendSettings), |outbound| outbound.owes())?;
-        }
-        Ok(())
+    pub(super) fn owed(&self) -> Option<StillOwed> {
+        // Whoever is at work there waits for the client, or writes what it is owed.
+        let reads = || self.reads.try_lock().map_or(Some(StillOwed::ClientAck), |inbound| inbound.owed());
+        let writes =
+            || self.writes.try_lock().map_or(Some(StillOwed::BackendSettings), |outbound| outbound.owed());
+        let reads = if self.reads.is_direct() { None } else { reads() };
+        reads.or_else(|| if self.writes.is_direct() { None } else { writes() })
     }
 
     pub(super) fn read(&self, io: &mut (impl Read + Write), buf: &mut [u8]) -> io::Result<usize> {

@@ -8,6 +8,7 @@ use super::incoming::Incoming;
 use super::listener::{Listener, Polled};
 use super::socket::{blocking, Socket};
 use crate::address::{Address, Addresses};
+use crate::given_back::NotServing;
 use crate::registry::Undecided;
 use crate::smol;
 use crate::stats::{Counters, Report, SplitReport};
@@ -150,9 +151,9 @@ impl<T: Socket> Handle<T> {
     ///
     /// # Errors
     /// Gives the connection back if the mux is not serving (yet, or any more).
-    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
+    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), NotServing<T>> {
         if !self.0.is_serving() {
-            return Err(io);
+            return Err(NotServing(io));
         }
         let Ok(socket) = smol::Socket::new(io) else {
             self.0.accept_failed();
@@ -161,7 +162,7 @@ impl<T: Socket> Handle<T> {
         match self.0.connect(socket, addresses) {
             Ok(()) => Ok(()),
             // It has just ended.
-            Err(socket) => blocking(socket).map_or(Ok(()), Err),
+            Err(NotServing(socket)) => blocking(socket).map_or(Ok(()), |io| Err(NotServing(io))),
         }
     }
 

@@ -18,6 +18,7 @@ use super::split::StreamHop;
 use crate::address::{Address, Addresses};
 use crate::backlog::Receiver;
 use crate::context::Journey;
+use crate::given_back::NotShared;
 use crate::parcel::{Goods, Parcel, Share};
 use crate::registry::Ticket;
 use crate::split::{bridge, Bridge};
@@ -117,7 +118,7 @@ impl<T: Io> Arrival<T> {
     /// # Errors
     /// Gives both back if this is a whole connection ([`is_share`](Self::is_share)), which is yours to carry.
     // The error IS the arrival.
-    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, (Self, B)> {
+    pub fn bridge<B: Io>(mut self, backend: B) -> Result<Bridge, NotShared<Self, B>> {
         match self.0.take() {
             Some(Goods::Share(share)) => {
                 let (hop, end) = bridge(StreamHop::new(backend));
@@ -126,7 +127,7 @@ impl<T: Io> Arrival<T> {
             }
             goods => {
                 self.0 = goods;
-                Err((self, backend))
+                Err(NotShared { arrival: self, backend })
             }
         }
     }

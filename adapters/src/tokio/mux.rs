@@ -20,6 +20,7 @@ use crate::accept::{AcceptPause, ACCEPT_BURST, MIN_PAUSE};
 use crate::address::{Address, Addresses};
 use crate::backlog::{backlog, Sender};
 use crate::context::{Journey, Plan, Shared};
+use crate::given_back::NotServing;
 use crate::registry::Undecided;
 use crate::stats::{Counters, Report, SplitReport};
 use crate::{Config, Limits, Matcher, SplitConfig};
@@ -264,10 +265,12 @@ impl<T: Io> Handle<T> {
     ///
     /// # Errors
     /// Gives the connection back if the mux is not serving (yet, or any more), and outside of a runtime.
-    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), T> {
-        let Some((shared, slots)) = self.0.serving.get() else { return Err(io) };
-        let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else { return Err(io) };
-        let Ok(runtime) = Runtime::try_current() else { return Err(io) };
+    pub fn connect(&self, io: T, addresses: Addresses) -> Result<(), NotServing<T>> {
+        let Some((shared, slots)) = self.0.serving.get() else { return Err(NotServing(io)) };
+        let Some(slots) = slots.upgrade().filter(|_| !*self.0.stop.borrow()) else {
+            return Err(NotServing(io));
+        };
+        let Ok(runtime) = Runtime::try_current() else { return Err(NotServing(io)) };
         let journey = Journey::new(shared.clone(), addresses, Instant::now().into_std());
         // It may be another runtime, whose sockets the bell knows nothing of.
         runtime.spawn(drive(io, journey, slots, None));

@@ -26,7 +26,11 @@ impl Side for Socket {
 
 impl Side for Connection<Socket> {
     fn bare(&self) -> Option<&Socket> {
-        self.owes().ok().and_then(|()| self.inner())
+        if self.owed().is_some() {
+            None
+        } else {
+            self.inner()
+        }
     }
 
     fn socket(&self) -> Option<&Socket> {

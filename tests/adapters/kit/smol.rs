@@ -17,14 +17,14 @@ use futures_io::{AsyncRead, AsyncWrite};
 use oneport::smol::{
     Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, Socket, StreamListener,
 };
-use oneport::{Address, Addresses, BridgeEnd, Counters, Reason, SplitConfig, Undecided};
+use oneport::{
+    Address, Addresses, BridgeEnd, Counters, NotBare, NotServing, Reason, SplitConfig, StillOwed, Undecided,
+};
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{Async, Timer};
 use socket2::SockRef;
 
-use super::{
-    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
-};
+use super::{About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Route, Served, Setup, Source};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -104,7 +104,7 @@ fn connect(
 ) -> Result<(), UnixStream> {
     let inner = Socket::new(end).expect("a stream");
     let faulty = Faulty { inner, faults, was_ready: true };
-    handle.connect(faulty, addresses).map_err(|faulty| {
+    handle.connect(faulty, addresses).map_err(|NotServing(faulty)| {
         let end = faulty.inner.into_inner().into_inner().expect("a stream");
         end.set_nonblocking(false).expect("a socket");
         end
@@ -290,14 +290,14 @@ impl<T: Io + Inner> Served for ServedFace<T> {
         self.0.inner().expect("not a share").socket().tcp_nodelay().ok()
     }
 
-    fn owes(&self) -> Option<Owes> {
-        self.0.owes().err().map(Owes::from)
+    fn owed(&self) -> Option<StillOwed> {
+        self.0.owed()
     }
 
-    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, Owes)> {
+    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, StillOwed)> {
         match self.0.into_inner() {
             Ok(io) => Ok(Box::new(BareFace(io))),
-            Err((connection, owed)) => Err((Box::new(Self(connection)), owed.into())),
+            Err(NotBare { connection, owed }) => Err((Box::new(Self(connection)), owed)),
         }
     }
 }

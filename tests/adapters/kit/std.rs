@@ -15,13 +15,14 @@ use std::time::Duration;
 
 use oneport::smol;
 use oneport::std::{Arrival, Connection, Handle, Incoming, Io, Listener, Mux, Router, Socket};
-use oneport::{Address, Addresses, BridgeEnd, Config, Counters, Limits, Reason, SplitConfig, Undecided};
+use oneport::{
+    Address, Addresses, BridgeEnd, Config, Counters, Limits, NotBare, NotServing, Reason, SplitConfig,
+    StillOwed, Undecided,
+};
 use socket2::SockRef;
 
 use super::smol::Flaky;
-use super::{
-    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
-};
+use super::{About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Route, Served, Setup, Source};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -42,7 +43,9 @@ impl super::Kit for Kit {
             }
             Source::Pairs if split.is_none() => route(config, limits, routes, hooks),
             Source::Handed | Source::Pairs => {
-                let connect = |handle: &Handle<_>, end, addresses| handle.connect(end, addresses);
+                let connect = |handle: &Handle<_>, end, addresses| {
+                    handle.connect(end, addresses).map_err(|NotServing(end)| end)
+                };
                 serve(Mux::with_bounds(Never, config, limits), split, routes, hooks, connect)
             }
         }
@@ -342,14 +345,14 @@ impl<T: Twin> Served for ServedFace<T> {
         SockRef::from(self.0.inner().expect("not a share")).tcp_nodelay().ok()
     }
 
-    fn owes(&self) -> Option<Owes> {
-        self.0.owes().err().map(Owes::from)
+    fn owed(&self) -> Option<StillOwed> {
+        self.0.owed()
     }
 
-    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, Owes)> {
+    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, StillOwed)> {
         match self.0.into_inner() {
             Ok(io) => Ok(Box::new(BareFace(io))),
-            Err((connection, owed)) => Err((Box::new(Self(connection)), owed.into())),
+            Err(NotBare { connection, owed }) => Err((Box::new(Self(connection)), owed)),
         }
     }
 }

@@ -12,16 +12,16 @@ use std::task::{ready, Context, Poll};
 use std::time::Duration;
 
 use oneport::tokio::{Accepted, Arrival, Connection, Handle, Incoming, Io, Listener, Mux, StreamListener};
-use oneport::{Address, Addresses, BridgeEnd, Counters, Reason, SplitConfig, Undecided};
+use oneport::{
+    Address, Addresses, BridgeEnd, Counters, NotBare, NotServing, Reason, SplitConfig, StillOwed, Undecided,
+};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use super::{
-    About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Owes, Route, Served, Setup, Source,
-};
+use super::{About, AcceptLog, Bare, Control, Faults, Hooks, Leads, Opened, Route, Served, Setup, Source};
 use crate::adapters::PATIENCE;
 
 #[derive(Debug)]
@@ -132,7 +132,7 @@ fn connect(
     end.set_nonblocking(true).expect("a socket");
     let inner = UnixStream::from_std(end).expect("a stream");
     let faulty = Faulty { inner, faults, was_ready: true };
-    handle.connect(faulty, addresses).map_err(|faulty| faulty.inner.into_std().expect("a stream"))
+    handle.connect(faulty, addresses).map_err(|NotServing(faulty)| faulty.inner.into_std().expect("a stream"))
 }
 
 struct ControlFace<T: Io> {
@@ -308,15 +308,15 @@ impl<T: Io + AsFd> Served for ServedFace<T> {
         SockRef::from(self.connection.inner().expect("not a share")).tcp_nodelay().ok()
     }
 
-    fn owes(&self) -> Option<Owes> {
-        self.connection.owes().err().map(Owes::from)
+    fn owed(&self) -> Option<StillOwed> {
+        self.connection.owed()
     }
 
-    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, Owes)> {
+    fn into_inner(self: Box<Self>) -> Result<Box<dyn Bare>, (Box<dyn Served>, StillOwed)> {
         let Self { connection, runtime } = *self;
         match connection.into_inner() {
             Ok(io) => Ok(Box::new(BareFace { io, runtime })),
-            Err((connection, owed)) => Err((Box::new(Self { connection, runtime }), owed.into())),
+            Err(NotBare { connection, owed }) => Err((Box::new(Self { connection, runtime }), owed)),
         }
     }
 }

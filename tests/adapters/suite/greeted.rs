@@ -5,11 +5,12 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use oneport::StillOwed;
 use oneport_core::wire::frame::{flag, Kind, PREFACE};
 
 use crate::adapters::client::Client;
 use crate::adapters::frames::{frame, greeting, request, settings, settings_ack, waiting, Waiting};
-use crate::adapters::kit::{Faults, Kit, Owes, Served};
+use crate::adapters::kit::{Faults, Kit, Served};
 use crate::adapters::port::{handed, pairs, tcp, Port};
 
 /// The words of a backend that answers a call: its SETTINGS, a PING and a window around its acknowledgement, a response whose
@@ -96,7 +97,7 @@ fn call(port: &mut Port, waiting: &Waiting, faults: Faults, style: Style) {
 
     write(served.as_mut(), style, &backend_words());
     client.expect(&client_words());
-    assert_eq!(served.owes(), None, "{case}");
+    assert_eq!(served.owed(), None, "{case}");
 
     // A later acknowledgement is the backend's own business.
     client.send(&settings_ack());
@@ -161,11 +162,11 @@ pub(crate) fn the_inner_stream_is_owed_until_all_is_settled(kit: &dyn Kit) {
     let served = port.accept("grpc");
     let opening = [waiting(), request("application/grpc")].concat();
 
-    let mut served = still_owes(served, Owes::Replay(opening.len()));
+    let mut served = still_owes(served, StillOwed::Replay(opening.len()));
     served.expect(&opening[..10]);
-    let mut served = still_owes(served, Owes::Replay(opening.len() - 10));
+    let mut served = still_owes(served, StillOwed::Replay(opening.len() - 10));
     served.expect(&opening[10..]);
-    let mut served = still_owes(served, Owes::ClientAck);
+    let mut served = still_owes(served, StillOwed::ClientAck);
 
     client.send(&settings_ack());
     let mut later = client.share();
@@ -177,10 +178,10 @@ pub(crate) fn the_inner_stream_is_owed_until_all_is_settled(kit: &dyn Kit) {
     served.expect(&frame(Kind::DATA, 0, 1, b"not the end"));
     sending.join().expect("it is read");
 
-    let mut served = still_owes(served, Owes::BackendSettings);
+    let mut served = still_owes(served, StillOwed::BackendSettings);
     served.say(&settings(&[]));
     client.expect(&settings(&[(3, 0x7fff_ffff)]));
-    let mut served = still_owes(served, Owes::BackendSettings);
+    let mut served = still_owes(served, StillOwed::BackendSettings);
     served.say(&settings_ack());
     let mut bare = served.into_inner().map_err(|(_, owes)| owes).expect("nothing is owed");
     bare.write_all(b"bare").expect("the client reads");
@@ -188,10 +189,10 @@ pub(crate) fn the_inner_stream_is_owed_until_all_is_settled(kit: &dyn Kit) {
 }
 
 #[track_caller]
-fn still_owes(served: Box<dyn Served>, owes: Owes) -> Box<dyn Served> {
-    assert_eq!(served.owes(), Some(owes));
+fn still_owes(served: Box<dyn Served>, owed: StillOwed) -> Box<dyn Served> {
+    assert_eq!(served.owed(), Some(owed));
     let Err((served, reason)) = served.into_inner() else { panic!("something is owed") };
-    assert_eq!(reason, owes);
+    assert_eq!(reason, owed);
     served
 }
 
@@ -200,10 +201,10 @@ pub(crate) fn an_eager_connection_owes_its_replay_only(kit: &dyn Kit) {
     let mut port = tcp().by_protocol().open(kit);
     let opening = [waiting(), request("application/grpc")].concat();
     let mut client = port.client_that_says(&opening);
-    let mut served = still_owes(port.accept("grpc"), Owes::Replay(opening.len()));
+    let mut served = still_owes(port.accept("grpc"), StillOwed::Replay(opening.len()));
     assert!(!served.about().was_greeted);
     served.expect(&opening);
-    assert_eq!(served.owes(), None);
+    assert_eq!(served.owed(), None);
     served.say(&backend_words());
     client.expect(&backend_words());
 }
@@ -263,7 +264,7 @@ pub(crate) fn halves_share_the_ledgers(kit: &dyn Kit) {
         let served = served.on_halves(&mut read, &backend_words());
         assert_eq!(read, waiting.seen());
         client.expect(&client_words());
-        assert_eq!(served.owes(), None);
+        assert_eq!(served.owed(), None);
     }
 }
 
@@ -295,7 +296,7 @@ pub(crate) fn every_settings_of_the_client_is_acknowledged_once(kit: &dyn Kit) {
     served.expect(&[waiting(), settings(&[(4, 70_000)]), request("application/grpc")].concat());
     served.say(&[settings(&[(3, 7)]), settings_ack(), settings_ack(), settings_ack()].concat());
     client.expect(&[settings(&[(3, 7)]), settings_ack()].concat());
-    assert_eq!(served.owes(), None);
+    assert_eq!(served.owed(), None);
 }
 
 /// A greeted client whose connection breaks or ends has left, and no backend is touched.

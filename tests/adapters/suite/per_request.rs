@@ -8,13 +8,13 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use oneport::matchers::{grpc, path};
-use oneport::{Address, BridgeEnd, Outcome, SplitOutcome, Why};
+use oneport::{Address, BridgeEnd, Outcome, SplitOutcome, StillOwed, Why};
 use oneport_core::wire::frame::{ErrorCode, PREFACE};
 
 use crate::adapters::client::Client;
 use crate::adapters::eventually;
 use crate::adapters::frames::{frames, waiting};
-use crate::adapters::kit::{Faults, Kit, Owes};
+use crate::adapters::kit::{Faults, Kit};
 use crate::adapters::port::{handed, pairs, tcp, timed, Port};
 use crate::adapters::talker::{Talker, GRPC, POST};
 use crate::adapters::PATIENCE;
@@ -92,10 +92,10 @@ pub(crate) fn a_share_tells_about_itself(kit: &dyn Kit) {
     assert_eq!((about.route.as_deref(), about.why), (Some("rest"), Why::PerRequest));
     assert!(!about.was_greeted);
     assert_eq!((about.target, about.sni), (None, None), "each request has a head of its own");
-    assert_eq!(served.owes(), None);
+    assert_eq!(served.owed(), Some(StillOwed::Shared));
     served = match served.into_inner() {
-        Err((served, owes)) => {
-            assert_eq!(owes, Owes::Shared);
+        Err((served, owed)) => {
+            assert_eq!(owed, StillOwed::Shared);
             served
         }
         Ok(_) => panic!("there is no inner stream"),

@@ -5,12 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use oneport::matchers::{header, is, path};
-use oneport::{Addresses, Outcome, Reason, EVICTION_GRACE};
+use oneport::{Addresses, Outcome, Reason, StillOwed, EVICTION_GRACE};
 use oneport_core::wire::frame::{flag, Kind};
 
 use crate::adapters::client::Client;
 use crate::adapters::frames::{frames, request, waiting};
-use crate::adapters::kit::{Faults, Kit, Owes};
+use crate::adapters::kit::{Faults, Kit};
 use crate::adapters::port::{handed, tcp, timed, Record};
 use crate::flights::flight;
 
@@ -270,7 +270,7 @@ pub(crate) fn one_read_is_all_that_is_taken(kit: &dyn Kit) {
     Client::of_pair(ours.try_clone().expect("a socket")).send(&sent);
     port.control.connect(theirs, Faults::default(), Addresses::UNKNOWN).expect("it is served");
     let mut served = port.accept("http1");
-    let Some(Owes::Replay(bytes)) = served.owes() else { panic!("{:?}", served.owes()) };
+    let Some(StillOwed::Replay(bytes)) = served.owed() else { panic!("{:?}", served.owed()) };
     assert!((HTTP1.len()..=ONE_READ).contains(&bytes), "{bytes}");
     served.expect(&sent);
     drop(ours);
@@ -309,12 +309,12 @@ pub(crate) fn what_follows_the_verdict_waits_in_the_kernel(kit: &dyn Kit) {
     std::thread::sleep(Duration::from_millis(50));
     assert!(!sending.is_finished(), "nobody has read it");
     let mut served = port.accept("http1");
-    let Some(Owes::Replay(bytes)) = served.owes() else { panic!("{:?}", served.owes()) };
+    let Some(StillOwed::Replay(bytes)) = served.owed() else { panic!("{:?}", served.owed()) };
     assert!((HTTP1.len()..=HTTP1.len() + ONE_READ).contains(&bytes), "{bytes}");
     served.expect(HTTP1);
     let mut body = vec![0; BODY];
     served.read_exact(&mut body).expect("the body");
     assert!(body == vec![7; BODY]);
-    assert_eq!(served.owes(), None);
+    assert_eq!(served.owed(), None);
     sending.join().expect("all was read");
 }
