@@ -3,6 +3,7 @@
 //! A matcher neither reads nor waits nor writes: it is a pure function of the opening, and its answer sticks, since facts
 //! never change back. "No match" is said at the first byte that can no longer match; nothing ever waits for a fixed length.
 
+mod host;
 mod request;
 mod tls;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::facts::{self, Fact, Facts, Kinds};
 use crate::wire::progress::Progress;
 use crate::wire::{postgres, socks5};
+use host::HostPattern;
 pub use request::HeaderCondition;
 use request::RequestTerm;
 use tls::TlsTerm;
@@ -466,44 +468,6 @@ fn settle(verdict: Verdict, opening: &Opening<'_>) -> Verdict {
     match verdict {
         Verdict::NeedMore if opening.is_final => Verdict::NoMatch,
         other => other,
-    }
-}
-
-/// A host name to compare with, or what lies below one.
-#[derive(Clone, Debug)]
-struct HostPattern {
-    /// In lower case and without a trailing dot; behind the `*` of a pattern, with its dot.
-    name: String,
-    is_below: bool,
-}
-
-impl HostPattern {
-    fn new(mut name: String) -> Self {
-        if name.ends_with('.') {
-            name.pop();
-        }
-        name.make_ascii_lowercase();
-        let is_below = name.starts_with("*.");
-        if is_below {
-            name.remove(0);
-        }
-        Self { name, is_below }
-    }
-
-    fn matches(&self, name: &[u8]) -> bool {
-        let name = name.strip_suffix(b".").unwrap_or(name);
-        let end = match name.len().checked_sub(self.name.len()) {
-            Some(0) if !self.is_below => name,
-            Some(at) if self.is_below && at > 0 => &name[at..],
-            _ => return false,
-        };
-        end.eq_ignore_ascii_case(self.name.as_bytes())
-    }
-}
-
-impl fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.is_below { "*" } else { "" }, self.name)
     }
 }
 

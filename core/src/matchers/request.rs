@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::{HostPattern, Verdict};
+use super::host::HostPattern;
+use super::Verdict;
 use crate::facts::{name_bit, Fact, Facts, HttpVersion, Kinds, Request};
 
 /// What [`header`](super::header) asks of a field's value.

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::{HostPattern, Verdict};
+use super::host::HostPattern;
+use super::Verdict;
 use crate::facts::Facts;
 
 /// A version of TLS as a client may offer it.

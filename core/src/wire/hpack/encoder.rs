@@ -358,7 +358,9 @@ mod tests {
         encoder.set_max_table_size(10);
         assert_eq!(block(&mut encoder, &[]), b"\x2a");
         for sizes in [[10, 20], [21, 22]] {
-            sizes.map(|size| encoder.set_max_table_size(size));
+            for size in sizes {
+                encoder.set_max_table_size(size);
+            }
             assert_eq!(block(&mut encoder, &[]), [0x20 | sizes[1] as u8]);
         }
     }
