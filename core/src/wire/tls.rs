@@ -326,6 +326,15 @@ mod tests {
         assert_eq!(reader.hello(&opening).expect("done").alpn().count(), 1);
     }
 
+    /// The record ends with the length of the message: the rest needs another one, and so another header.
+    #[test]
+    fn the_header_of_the_next_record_counts_before_it_comes() {
+        let opening = [22, 3, 1, 0, 4, 1, 0, 0, 100];
+        let least = HEADER + 4 + HEADER + 100;
+        assert_eq!(settle(least - 1, &opening), (Progress::TooLong, opening.len()));
+        assert_eq!(settle(least, &opening), (Progress::NeedMore, opening.len()));
+    }
+
     #[test]
     fn a_length_that_nothing_can_fill_is_invalid() {
         // The longest body there is needs the longest session id.
