@@ -109,6 +109,14 @@ impl<R> Routes<R> {
     }
 
     /// The routes in order.
+    ///
+    /// ```
+    /// use oneport_core::{matchers, Routes};
+    ///
+    /// let routes = Routes::new().route(matchers::grpc(), 50051).route(matchers::http(), 8080);
+    /// let lines: Vec<_> = routes.iter().map(|(matcher, port)| format!("{matcher}={port}")).collect();
+    /// assert_eq!(lines, ["grpc=50051", "http=8080"]);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&Matcher, &R)> {
         self.routes.iter().map(|route| (&route.matcher, &route.target))
     }

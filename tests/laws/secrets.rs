@@ -67,6 +67,8 @@ fn a_machine_and_its_handover_keep_to_themselves_what_a_client_says() {
         let parts = handover.into_parts();
         assert_eq!(parts.replay, opening);
         printed(&parts);
+        let count = format!("replay: {} bytes", opening.len());
+        assert!(format!("{parts:?}").contains(&count), "how much there is, it says");
         let looks = seen.lock().unwrap();
         assert!(!looks.is_empty());
         looks.iter().for_each(|look| silent(look));
