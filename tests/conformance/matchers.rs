@@ -90,6 +90,15 @@ fn prefixes() {
     settles(http2(), "GET / HTTP/1.0\r\n\r\n", Verdict::NoMatch, 1);
 }
 
+/// A frame that must not come there ends what counts of HTTP/2 with its head: that much raw matchers see, and nothing behind it.
+#[test]
+fn prefixes_that_end_with_a_bad_frame() {
+    let data_before_settings = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &[0; 9], b"more"].concat();
+    for (length, verdict) in [(32, Verdict::Match), (33, Verdict::Match), (34, Verdict::NoMatch)] {
+        settles(prefix(&data_before_settings[..length]), &data_before_settings, verdict, length.min(33));
+    }
+}
+
 /// D-11, D-17: by the grammar of the request line, at its end, and never by one read.
 #[test]
 fn http1_request_lines() {
