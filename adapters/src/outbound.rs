@@ -204,6 +204,8 @@ impl Ledgered {
     fn finish(&mut self) {
         let held = self.ledger.finish().to_owned();
         self.pending.extend_from_slice(&held);
+        // It gives the copy of a SETTINGS back when it is asked again, and owes nothing from then on.
+        let _ = self.ledger.pull(&mut &[][..]);
     }
 
     fn count_reconciled(&mut self) {
@@ -378,6 +380,31 @@ mod tests {
             assert!(outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len()))).is_ready());
             assert!(outbound.is_direct());
             assert_eq!(outbound.owed(), None);
+        }
+    }
+
+    /// What a backend owes it does not owe any more once it has ended its side, wherever it stopped.
+    #[test]
+    fn who_has_ended_its_side_owes_only_what_is_not_flushed() {
+        let (written, _) = frames();
+        for cut in 0..=40 {
+            let mut outbound = Outbound::new(BackendLedger::new(Greeting::default(), 1), Arc::default());
+            let mut rest = &written[..cut];
+            while !rest.is_empty() {
+                let Poll::Ready(Ok(n)) = outbound.poll_write(rest, |bytes| Poll::Ready(Ok(bytes.len())))
+                else {
+                    panic!("the socket takes everything");
+                };
+                rest = &rest[n..];
+            }
+            outbound.finish();
+            assert!(
+                matches!(outbound.owed(), None | Some(StillOwed::Unflushed)),
+                "{cut}: {:?}",
+                outbound.owed()
+            );
+            assert!(outbound.poll_flush(|bytes| Poll::Ready(Ok(bytes.len()))).is_ready());
+            assert_eq!(outbound.owed(), None, "{cut}");
         }
     }
 

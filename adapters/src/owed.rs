@@ -1,5 +1,7 @@
 //! Why a routed connection is not bare yet.
 
+use std::fmt;
+
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 
@@ -26,14 +28,29 @@ pub enum StillOwed {
 }
 
 /// A connection whose inner stream can not be had yet, given back.
-#[derive(Debug, thiserror::Error)]
-#[error("the bare stream can not be had: {owed}")]
 pub struct NotBare<C> {
     /// The connection, as it was.
     pub connection: C,
     /// What stands between.
-    #[source]
     pub owed: StillOwed,
+}
+
+impl<C> fmt::Debug for NotBare<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotBare").field("owed", &self.owed).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Display for NotBare<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bare stream can not be had")
+    }
+}
+
+impl<C> std::error::Error for NotBare<C> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.owed)
+    }
 }
 
 impl Inbound {

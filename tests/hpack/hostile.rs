@@ -180,6 +180,19 @@ fn lists_beyond_the_limit() {
     }
 }
 
+/// A string that is too long for both bounds is too long a string.
+#[test]
+fn strings_beyond_both_limits() {
+    for huffman in [false, true] {
+        let mut block = vec![0x00];
+        super::model::put_string(&mut block, b"", huffman);
+        super::model::put_string(&mut block, b"nine more", huffman);
+        let limits = Limits { max_list_size: 32 + 8, max_string_len: 8 };
+        let result = decode_with(&mut Decoder::new(4096), &block, &limits).1;
+        assert_eq!(result, Err(DecodeError::StringTooLong));
+    }
+}
+
 /// A field with one string that takes all the room there is.
 #[test]
 fn lists_that_one_string_fills() {

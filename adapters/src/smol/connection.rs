@@ -93,13 +93,10 @@ impl<T> Connection<T> {
     // The error IS the connection.
     #[allow(clippy::result_large_err)]
     pub fn into_inner(self) -> Result<T, NotBare<Self>> {
-        if let Some(owed) = self.owed() {
-            return Err(NotBare { connection: self, owed });
-        }
-        match self.io {
-            Source::Whole(io) => Ok(io),
-            io @ Source::Share(_) => {
-                Err(NotBare { connection: Self { io, ..self }, owed: StillOwed::Shared })
+        match (self.owed(), self.io) {
+            (None, Source::Whole(io)) => Ok(io),
+            (owed, io) => {
+                Err(NotBare { connection: Self { io, ..self }, owed: owed.unwrap_or(StillOwed::Shared) })
             }
         }
     }
