@@ -58,6 +58,14 @@ impl<D> Half<D> {
             Err(TryLockError::WouldBlock) => None,
         }
     }
+
+    /// What is owed in this direction; `at_work` while another clone is at work on it.
+    fn owed(&self, at_work: StillOwed, ask: impl FnOnce(&D) -> Option<StillOwed>) -> Option<StillOwed> {
+        if self.is_direct() {
+            return None;
+        }
+        self.try_lock().map_or(Some(at_work), |direction| ask(&direction))
+    }
 }
 
 impl Halves {
@@ -68,11 +76,8 @@ impl Halves {
 
     pub(super) fn owed(&self) -> Option<StillOwed> {
         // Whoever is at work there waits for the client, or writes what it is owed.
-        let reads = || self.reads.try_lock().map_or(Some(StillOwed::ClientAck), |inbound| inbound.owed());
-        let writes =
-            || self.writes.try_lock().map_or(Some(StillOwed::BackendSettings), |outbound| outbound.owed());
-        let reads = if self.reads.is_direct() { None } else { reads() };
-        reads.or_else(|| if self.writes.is_direct() { None } else { writes() })
+        let reads = self.reads.owed(StillOwed::ClientAck, Inbound::owed);
+        reads.or_else(|| self.writes.owed(StillOwed::BackendSettings, Outbound::owed))
     }
 
     pub(super) fn read(&self, io: &mut (impl Read + Write), buf: &mut [u8]) -> io::Result<usize> {
