@@ -202,10 +202,7 @@ impl Ledgered {
     }
 
     fn finish(&mut self) {
-        let held = self.ledger.finish().to_owned();
-        self.pending.extend_from_slice(&held);
-        // It gives the copy of a SETTINGS back when it is asked again, and owes nothing from then on.
-        let _ = self.ledger.pull(&mut &[][..]);
+        self.pending.extend_from_slice(&self.ledger.finish());
     }
 
     fn count_reconciled(&mut self) {

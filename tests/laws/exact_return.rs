@@ -109,7 +109,7 @@ proptest! {
         prop_assert_eq!(ledger.owed(), wanted.owed);
         prop_assert_eq!(ledger.is_transparent(), wanted.owed == 0 && !wanted.awaits_first, "no later than it may");
         let wanted = wanted.bytes;
-        got.extend_from_slice(ledger.finish());
+        got.extend_from_slice(&ledger.finish());
         prop_assert!(got == wanted, "got {}\nwanted {}", got.escape_ascii(), wanted.escape_ascii());
         prop_assert!(ledger.is_transparent(), "at the end nothing is held back");
     }
@@ -274,7 +274,9 @@ fn the_first_settings_are_held_until_whole() {
     for cut in 0..stream.len() {
         let mut ledger = BackendLedger::new(greeting_of(&[(3, 100)]), 1);
         assert_eq!(pass(&mut ledger, &stream[..cut], &Cuts::whole()), b"");
-        assert_eq!(ledger.clone().finish(), &stream[..cut]);
+        let mut ended = ledger.clone();
+        assert_eq!(ended.finish(), &stream[..cut]);
+        assert!(ended.is_transparent() && ended.finish().is_empty(), "nothing is owed at the end");
         assert_eq!(pass(&mut ledger, &stream[cut..], &Cuts::whole()), stream);
     }
 }

@@ -143,16 +143,16 @@ impl BackendLedger {
         }
     }
 
-    /// The backend has ended its side: the bytes that were held back, which go on as they are.
-    pub fn finish(&mut self) -> &[u8] {
+    /// The backend has ended its side: the bytes that were held back, which go on as they are. Nothing is owed from then on.
+    pub fn finish(&mut self) -> Vec<u8> {
         self.owed = 0;
         self.greeting = None;
-        if self.missing > 0 {
-            self.missing = 0;
-            return &self.first;
+        let first = core::mem::take(&mut self.first);
+        if core::mem::take(&mut self.missing) > 0 {
+            first
+        } else {
+            self.walk.release().to_vec()
         }
-        self.first = Vec::new();
-        self.walk.release()
     }
 
     /// Decides on the backend's first frame that is no acknowledgement. Says whether it is held back to be reconciled.
